@@ -1,0 +1,62 @@
+/// What a destination applies in one transaction: at most one row per key, folded from the changes of one table.
+/// Not for: folding (data-plane/apply), typed values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "connectors/sdk/change_event.h"
+
+namespace millrace::sdk {
+
+/// A row of a batch; its cells are `Batch::Row(i)`.
+struct BatchRow final {
+    enum class Kind : uint8_t {
+        /// Every cell is known: replaces whatever stands under the key.
+        kFull,
+        /// Some cells are unchanged: they are taken from the destination's row under the *source key*. Where that row is
+        /// missing they become NULL and are counted as holes.
+        kPartial,
+        /// The key is gone; only key cells are meaningful.
+        kGone,
+    };
+    Kind kind = Kind::kFull;
+    /// Index into `source_keys` when unchanged cells come from another key (key move), else -1.
+    int source_key = -1;
+};
+
+/// Immutable after sealing; owns the memory that its cells point into.
+struct Batch final {
+    SchemaPtr schema;
+    /// Empty the table before the rows.
+    bool truncate_first = false;
+    /// Rows are appended as they are (append_only table, or a batch of first-copy rows into a table known to be empty).
+    bool append = false;
+    std::vector<BatchRow> rows;
+    /// Flattened: row i holds cells [i*n, (i+1)*n), n = schema->columns.size().
+    std::vector<Cell> cells;
+    /// Key cells in key order, one inner vector for each moved row that needs its old place.
+    std::vector<std::vector<Cell>> source_keys;
+
+    /// Checkpoint after this batch.
+    int64_t first_offset = 0;
+    int64_t next_offset = 0;
+    Position last;
+    int64_t last_commit_time_us = 0;
+    uint32_t generation = 0;
+
+    /// Size of the records that were folded, and their number.
+    int64_t bytes = 0;
+    int64_t events = 0;
+    /// Keeps alive what the cells point into.
+    std::vector<std::shared_ptr<const void>> buffers;
+
+    [[nodiscard]] RowView Row(size_t i) const {
+        const size_t n = schema->columns.size();
+        return RowView(cells).subspan(i * n, n);
+    }
+    [[nodiscard]] bool HasUnchanged(size_t column) const;
+};
+
+}  // namespace millrace::sdk

@@ -1,0 +1,95 @@
+/// Contract of a destination: applies batches atomically and idempotently and keeps each table's checkpoint beside the
+/// data. Not for: reading Kafka, folding, retrying (data-plane/apply).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "connectors/sdk/batch.h"
+#include "connectors/sdk/finding.h"
+#include "connectors/sdk/options.h"
+
+namespace millrace::sdk {
+
+/// Identity of one table's stream; the checkpoint's primary key is (pipeline uid, topic).
+struct StreamId final {
+    /// "tenants/{t}/pipelines/{p}", for people.
+    std::string pipeline;
+    /// Differs for a pipeline made again under the same name.
+    std::string pipeline_uid;
+    std::string topic;
+};
+
+struct TableTarget final {
+    std::string schema;
+    std::string table;
+    [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
+};
+
+/// Where a table stands: a row of `_millrace.checkpoints`.
+struct Checkpoint final {
+    /// Next Kafka offset to apply; 0 for a table never touched.
+    int64_t next_offset = 0;
+    Position last;
+    uint64_t epoch = 0;
+    uint32_t generation = 0;
+};
+
+struct ApplyResult final {
+    int64_t rows_written = 0;
+    int64_t rows_deleted = 0;
+    /// Unchanged cells for which the destination had no row.
+    int64_t holes = 0;
+    /// The batch had been applied before (a retry after an unknown COMMIT outcome).
+    bool already_applied = false;
+};
+
+/// One table of one pipeline. Used by one thread at a time, not always the same.
+class TableWriter {
+  public:
+    virtual ~TableWriter() = default;
+
+    /// Takes the table over: creates its checkpoint row if missing, raises the epoch, so that every older writer is
+    /// refused from now on, and returns where to go on.
+    virtual absl::StatusOr<Checkpoint> TakeOver() = 0;
+
+    /// Applies `batch` in one transaction: fence and checkpoint, truncate, additive DDL for batch.schema, stage, resolve
+    /// unchanged cells, delete keys, insert. Durable on return. Idempotent: a batch whose next_offset the checkpoint has
+    /// reached under our epoch is reported as already_applied.
+    /// Aborted, reason FENCED: a newer epoch owns the table; stop. Unavailable / Aborted otherwise: retry the same batch.
+    /// ResourceExhausted: retry, smaller. FailedPrecondition, PermissionDenied, …: hold the table and show the remedy.
+    virtual absl::StatusOr<ApplyResult> Apply(const Batch& batch) = 0;
+};
+
+struct FlushDefaults final {
+    int64_t rows = 100'000;
+    base::ByteCount bytes = base::ByteCount::MiB(32);
+    /// Longest time that a change waits for others before it is applied; zero applies whatever is there.
+    std::chrono::milliseconds interval{0};
+};
+
+/// One destination of one pipeline. Thread-safe; outlives its writers.
+class Destination {
+  public:
+    virtual ~Destination() = default;
+
+    /// Connects, may create schemas and tables, may write; each of `tables` (as the pipeline `stream` would write them)
+    /// either does not exist, is empty, or has a checkpoint of this pipeline (else DST_NOT_EMPTY, critical). Leaves
+    /// nothing behind.
+    virtual Findings Preflight(const StreamId& stream, const std::vector<TableTarget>& tables) = 0;
+
+    /// Does not connect.
+    virtual absl::StatusOr<std::unique_ptr<TableWriter>> OpenTable(const TableTarget& target, const StreamId& stream) = 0;
+
+    [[nodiscard]] virtual FlushDefaults flush_defaults() const = 0;
+
+    /// Deletes the pipeline's checkpoints (user tables stay); idempotent.
+    virtual absl::Status Remove(const std::string& pipeline_uid) = 0;
+};
+
+}  // namespace millrace::sdk

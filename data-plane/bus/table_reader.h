@@ -1,0 +1,68 @@
+/// Reads table topics from given offsets; says which end was reached; remembers what was applied.
+/// Not for: deciding which tables are ours (group_membership), what records mean (codec).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "data-plane/config/pipeline_config.h"
+
+namespace millrace::bus {
+
+/// A record as fetched; key and value live as long as `owner`.
+struct Record final {
+    int64_t offset = 0;
+    int64_t timestamp_ms = 0;
+    std::string_view key;
+    std::string_view value;
+    std::shared_ptr<const void> owner;
+};
+
+/// What Poll delivers for one topic.
+struct TopicEvent final {
+    enum class Kind {
+        kRecord,
+        /// Everything committed below `record.offset` has been delivered (transaction markers occupy offsets too).
+        kEnd,
+        /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our offset), NotFound.
+        kError,
+    };
+    Kind kind = Kind::kRecord;
+    std::string topic;
+    Record record;
+    absl::Status status;
+};
+
+/// One handle without group membership. Poll is called by one thread; the others by any.
+class TableReader final {
+  public:
+    /// `applied_group`: under which CommitApplied stores offsets.
+    static absl::StatusOr<std::unique_ptr<TableReader>> Create(const config::KafkaConfig& kafka,
+                                                               const std::string& applied_group);
+    ~TableReader();
+
+    /// Starts delivering `topic` (partition 0) at `offset`.
+    absl::Status Add(const std::string& topic, int64_t offset);
+    /// Nothing of `topic` is delivered by a Poll that begins after this returns.
+    absl::Status Remove(const std::string& topic);
+    absl::Status Pause(const std::string& topic);
+    absl::Status Resume(const std::string& topic);
+
+    /// Waits up to `timeout` for the first event, then takes what is there, at most `max_events`.
+    std::vector<TopicEvent> Poll(std::chrono::milliseconds timeout, int max_events);
+
+    /// Stores `offset` as applied (asynchronously; a later call wins). Only for lag and caught-up; never the truth.
+    void CommitApplied(const std::string& topic, int64_t offset);
+
+  private:
+    struct Impl;
+    explicit TableReader(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::bus

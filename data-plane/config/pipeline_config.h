@@ -1,0 +1,55 @@
+/// Typed configuration of a pipeline as the data plane runs it; defaults live here only.
+/// Not for: protobuf (agent/assignment is the one translation), validation of connector options (connectors/sdk/options).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/byte_count.h"
+#include "connectors/sdk/options.h"
+#include "connectors/sdk/source.h"
+
+namespace millrace::config {
+
+struct KafkaConfig final {
+    /// "host:port,host:port".
+    std::string brokers;
+    /// First component of every topic name.
+    std::string topic_prefix = "millrace";
+    int replication_factor = 1;
+    /// Further librdkafka properties (security.protocol, sasl.*, …), passed as they are.
+    std::map<std::string, std::string> properties;
+};
+
+struct ConnectorConfig final {
+    std::string type;
+    sdk::Options options;
+};
+
+/// First met wins; unset takes the destination's default.
+struct FlushRules final {
+    std::optional<int64_t> rows;
+    std::optional<base::ByteCount> bytes;
+    std::optional<std::chrono::milliseconds> interval;
+};
+
+struct PipelineConfig final {
+    /// "tenants/{t}/pipelines/{p}".
+    std::string name;
+    /// Lower-case letters, digits, '-': part of topic, group and slot names.
+    std::string id;
+    std::string uid;
+    int64_t generation = 0;
+    ConnectorConfig source;
+    ConnectorConfig destination;
+    sdk::TableSelection selection;
+    bool paused = false;
+    bool removed = false;
+    FlushRules flush;
+};
+
+}  // namespace millrace::config

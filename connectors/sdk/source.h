@@ -85,6 +85,9 @@ class Source {
     /// the position P whose snapshot the copy reads: every commit below P is in it, every other comes by the stream.
     /// Aborted, reason COPY_ELSEWHERE: another worker copies; stand by and retry.
     virtual absl::StatusOr<uint64_t> BeginCopy(bool new_slot) = 0;
+    /// The shape of the table inside the open copy's snapshot: the same that CopyTable's events carry. Needed for tables
+    /// that have no row.
+    virtual absl::StatusOr<SchemaPtr> Describe(const SourceTable& table) = 0;
     /// Hands every row of the table to `handler.OnChange` as kRead with position {P, first_seq + n}. Returns the number
     /// of rows. Stops with Cancelled when `handler` does.
     virtual absl::StatusOr<int64_t> CopyTable(const SourceTable& table, uint64_t first_seq, ChangeHandler& handler) = 0;

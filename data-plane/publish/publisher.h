@@ -1,0 +1,84 @@
+/// One pipeline's publisher: source log → Kafka, exactly once, with the position inside every Kafka transaction; first copy
+/// of tables through the same door. Not for: typing, masking or applying rows.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/metrics.h"
+#include "connectors/sdk/source.h"
+#include "data-plane/config/pipeline_config.h"
+
+namespace millrace::publish {
+
+enum class PublisherState { kStarting, kStandby, kCopying, kStreaming, kRetrying, kBlocked };
+
+/// Copy state of one table.
+struct TableFacts final {
+    std::string schema;
+    std::string table;
+    std::string topic;
+    bool append_only = false;
+    bool copied = false;
+    int64_t rows_copied = 0;
+};
+
+/// A snapshot of what the publisher knows of itself.
+struct PublisherFacts final {
+    PublisherState state = PublisherState::kStarting;
+    std::string durable_position;
+    std::string source_position;
+    int64_t retained_bytes = 0;
+    int64_t events_total = 0;
+    double events_per_second = 0;
+    /// OK, or why it is retrying, blocked or standing by.
+    absl::Status error;
+    std::optional<std::chrono::system_clock::time_point> error_time;
+    std::optional<std::chrono::system_clock::time_point> next_retry_time;
+    std::vector<TableFacts> tables;
+};
+
+/// Thread-safe board that the publisher writes and the reporter reads.
+class FactsBoard final {
+  public:
+    void Update(const std::function<void(PublisherFacts&)>& change);
+    [[nodiscard]] PublisherFacts Read() const;
+
+  private:
+    mutable std::mutex mutex_;
+    PublisherFacts facts_;
+};
+
+using SourceFactory = std::function<absl::StatusOr<std::unique_ptr<sdk::Source>>()>;
+
+class Publisher final {
+  public:
+    /// `metrics` outlives the publisher.
+    Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline, SourceFactory make_source,
+              base::Metrics& metrics);
+
+    /// Publishes until stopped; retries every error by itself (operator errors slowly, so that a remedy takes effect
+    /// without a restart). Stopping commits what is whole and leaves the rest to the next start. Blocks; own thread.
+    void Run(const std::stop_token& stop);
+
+    [[nodiscard]] PublisherFacts Facts() const { return board_.Read(); }
+
+  private:
+    void Show(PublisherState state, const absl::Status& error, std::chrono::milliseconds delay);
+
+    config::KafkaConfig kafka_;
+    config::PipelineConfig pipeline_;
+    SourceFactory make_source_;
+    base::Metrics& metrics_;
+    FactsBoard board_;
+};
+
+}  // namespace millrace::publish

@@ -1,0 +1,69 @@
+/// The words in which SQL databases differ, for the one merge writer that all of them share.
+/// Not for: connections or statements that run (session.h), conversion of cells (a session's Load).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "connectors/sdk/change_event.h"
+#include "connectors/sdk/destination.h"
+#include "connectors/sdk/schema.h"
+
+namespace millrace::sql {
+
+/// How a column that exists in the destination suits the type that a batch needs.
+enum class TypeFit {
+    /// Same type, or the existing one holds every value of the wanted one exactly: leave it.
+    kFits,
+    /// Changing the existing column to the wanted type loses nothing: ALTER it.
+    kWiden,
+    /// Neither: the table is held (reason TYPE_CHANGED).
+    kClash,
+};
+
+/// Pure and thread-safe; one object serves all writers of a destination and outlives them.
+class Dialect {
+ public:
+    virtual ~Dialect() = default;
+
+    /// "Postgres", "DuckDB": for messages.
+    [[nodiscard]] virtual std::string product() const = 0;
+
+    /// Default: double quotes, embedded ones doubled.
+    [[nodiscard]] virtual std::string QuoteIdentifier(std::string_view name) const;
+    /// Default: single quotes, embedded ones doubled; nothing else is special.
+    [[nodiscard]] virtual std::string QuoteLiteral(std::string_view text) const;
+
+    /// Names of the columns at the destination, one per column of `schema`, distinct under the destination's
+    /// own rules (a destination that ignores case must tell "a" from "A"). Default: the source's names.
+    [[nodiscard]] virtual std::vector<std::string> ColumnNames(const sdk::TableSchema& schema) const;
+
+    /// Compares type names as SqlSession::Describe and SqlSession::ColumnTypes give them.
+    [[nodiscard]] virtual TypeFit CompareTypes(const std::string& existing,
+                                               const std::string& wanted) const = 0;
+
+    /// A type that holds every uint64_t exactly and reads back as decimal text: "numeric(20)", "UBIGINT".
+    [[nodiscard]] virtual std::string UnsignedType() const = 0;
+
+    /// Whether keyed tables get a PRIMARY KEY on their key columns (kept in step with the source's key),
+    /// because joins by key need an index there. Where false no statement about keys is ever made.
+    [[nodiscard]] virtual bool IndexesKeys() const = 0;
+
+    /// Run in a transaction before CREATE or ALTER of anything that several writers may make at the same
+    /// time; it must keep the others out until the transaction ends. "" (default) where the database needs no
+    /// such thing or where a conflict comes back as Aborted.
+    [[nodiscard]] virtual std::string DdlLock() const { return ""; }
+
+    /// Batches of up to this many rows (and 64 KiB of cells, without unchanged cells) are written as literals
+    /// by one script of few round trips, without a stage. 0 (default): never; Literal is not called then.
+    [[nodiscard]] virtual size_t InlineRows() const { return 0; }
+    /// A cell as an SQL expression that the column takes; NULL for NULL. Never called with an unchanged cell.
+    /// Default: QuoteLiteral.
+    [[nodiscard]] virtual std::string Literal(const sdk::Column& column, const sdk::Cell& cell) const;
+
+    /// Quoted "schema"."table".
+    [[nodiscard]] std::string Qualified(const sdk::TableTarget& table) const;
+};
+
+}  // namespace millrace::sql

@@ -1,0 +1,50 @@
+/// The one table writer that every SQL destination shares: fence and checkpoint, additive DDL, stage,
+/// resolve, delete, insert in one transaction. Not for: connections (session.h), words of a product
+/// (dialect.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connectors/sdk/destination.h"
+#include "connectors/sdk/sql/dialect.h"
+#include "connectors/sdk/sql/session.h"
+
+namespace millrace::sql {
+
+/// Holds no session between calls: a thousand idle tables cost nothing.
+class MergeWriter final : public sdk::TableWriter {
+ public:
+    /// `sessions` and `dialect` must outlive the writer. Does not connect.
+    MergeWriter(SessionProvider& sessions, const Dialect& dialect, sdk::TableTarget target,
+                sdk::StreamId stream);
+
+    absl::StatusOr<sdk::Checkpoint> TakeOver() override;
+    absl::StatusOr<sdk::ApplyResult> Apply(const sdk::Batch& batch) override;
+
+ private:
+    /// The target as this writer last found or made it.
+    struct Prepared final {
+        uint64_t schema_id = 0;
+        /// Column names and types at the destination, in the order of the batch's columns.
+        std::vector<std::string> names;
+        std::vector<std::string> types;
+    };
+
+    absl::StatusOr<sdk::ApplyResult> ApplyInTransaction(SqlSession& session, const sdk::Batch& batch);
+    absl::StatusOr<bool> MoveCheckpoint(SqlSession& session, const sdk::Batch& batch);
+    absl::Status Prepare(SqlSession& session, const sdk::Batch& batch);
+    absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
+
+    SessionProvider& sessions_;
+    const Dialect& dialect_;
+    const sdk::TableTarget target_;
+    const sdk::StreamId stream_;
+    /// Epoch and next offset that this writer last stored; nullopt before TakeOver.
+    std::optional<sdk::Checkpoint> checkpoint_;
+    std::optional<Prepared> prepared_;
+};
+
+}  // namespace millrace::sql

@@ -1,0 +1,21 @@
+#include <utility>
+
+#include "connectors/postgres/options.h"
+#include "connectors/postgres/source.h"
+#include "connectors/sdk/connector.h"
+
+namespace millrace::postgres {
+
+void Register(sdk::ConnectorRegistry& registry) {
+    sdk::Connector connector;
+    connector.type = "postgres";
+    connector.display_name = "PostgreSQL";
+    connector.documentation = "PostgreSQL 12 or newer.";
+    connector.url_schemes = {"postgres", "postgresql"};
+    connector.options = ConnectionOptions();
+    connector.make_source = MakeSource;
+    // Connector types are folder names, so this one cannot be taken.
+    registry.Add(std::move(connector)).IgnoreError();
+}
+
+}  // namespace millrace::postgres

@@ -1,8 +1,6 @@
 #include "control-plane/api/errors.h"
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "base/status.h"
 
 namespace millrace::api {
@@ -79,9 +77,10 @@ absl::Status ErrorFromWire(int code, std::string_view grpc_message, std::string_
         return absl::OkStatus();
     }
     const std::string plain_remedy = DecodeMetadataText(remedy);
-    std::string_view message = grpc_message;
-    if (!plain_remedy.empty() && absl::ConsumeSuffix(&message, plain_remedy)) {
-        message = absl::StripTrailingAsciiWhitespace(message);
+    std::string message(grpc_message);
+    if (!plain_remedy.empty() && message.ends_with(plain_remedy)) {
+        message.resize(message.size() - plain_remedy.size());
+        absl::StripTrailingAsciiWhitespace(&message);
     }
     return base::MakeError(static_cast<absl::StatusCode>(code), reason, message, plain_remedy);
 }

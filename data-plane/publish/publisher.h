@@ -1,5 +1,5 @@
-/// One pipeline's publisher: source log → Kafka, exactly once, with the position inside every Kafka transaction; first copy
-/// of tables through the same door. Not for: typing, masking or applying rows.
+/// One pipeline's publisher: source log → Kafka, exactly once, with the position inside every Kafka
+/// transaction; first copy of tables through the same door. Not for: typing, masking or applying rows.
 #pragma once
 
 #include <chrono>
@@ -48,11 +48,11 @@ struct PublisherFacts final {
 
 /// Thread-safe board that the publisher writes and the reporter reads.
 class FactsBoard final {
-  public:
+ public:
     void Update(const std::function<void(PublisherFacts&)>& change);
     [[nodiscard]] PublisherFacts Read() const;
 
-  private:
+ private:
     mutable std::mutex mutex_;
     PublisherFacts facts_;
 };
@@ -60,18 +60,19 @@ class FactsBoard final {
 using SourceFactory = std::function<absl::StatusOr<std::unique_ptr<sdk::Source>>()>;
 
 class Publisher final {
-  public:
+ public:
     /// `metrics` outlives the publisher.
     Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline, SourceFactory make_source,
               base::Metrics& metrics);
 
-    /// Publishes until stopped; retries every error by itself (operator errors slowly, so that a remedy takes effect
-    /// without a restart). Stopping commits what is whole and leaves the rest to the next start. Blocks; own thread.
+    /// Publishes until stopped; retries every error by itself (operator errors slowly, so that a remedy takes
+    /// effect without a restart). Stopping commits what is whole and leaves the rest to the next start.
+    /// Blocks; own thread.
     void Run(const std::stop_token& stop);
 
     [[nodiscard]] PublisherFacts Facts() const { return board_.Read(); }
 
-  private:
+ private:
     void Show(PublisherState state, const absl::Status& error, std::chrono::milliseconds delay);
 
     config::KafkaConfig kafka_;

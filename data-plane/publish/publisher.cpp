@@ -1,0 +1,111 @@
+#include "data-plane/publish/publisher.h"
+
+#include <condition_variable>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "data-plane/publish/session.h"
+
+namespace millrace::publish {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kStandbyDelay{1000};
+
+bool IsStandby(const absl::Status& status) {
+    const std::string reason = base::ReasonOf(status);
+    return reason == "SLOT_ACTIVE" || reason == "COPY_ELSEWHERE" || reason == "FENCED";
+}
+
+bool NeedsPerson(const absl::Status& status) {
+    switch (status.code()) {
+        case absl::StatusCode::kFailedPrecondition:
+        case absl::StatusCode::kPermissionDenied:
+        case absl::StatusCode::kUnauthenticated:
+        case absl::StatusCode::kInvalidArgument:
+        case absl::StatusCode::kNotFound:
+        case absl::StatusCode::kDataLoss:
+            return true;
+        default:
+            return false;
+    }
+}
+
+void WaitFor(milliseconds delay, const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, delay, [] { return false; });
+}
+
+}  // namespace
+
+void FactsBoard::Update(const std::function<void(PublisherFacts&)>& change) {
+    const std::lock_guard lock(mutex_);
+    change(facts_);
+}
+
+PublisherFacts FactsBoard::Read() const {
+    const std::lock_guard lock(mutex_);
+    return facts_;
+}
+
+Publisher::Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline, SourceFactory make_source,
+                     base::Metrics& metrics)
+    : kafka_(std::move(kafka)),
+      pipeline_(std::move(pipeline)),
+      make_source_(std::move(make_source)),
+      metrics_(metrics) {}
+
+void Publisher::Run(const std::stop_token& stop) {
+    base::Backoff passing(milliseconds{200}, milliseconds{10'000});
+    base::Backoff held(milliseconds{2'000}, milliseconds{30'000});
+    while (!stop.stop_requested()) {
+        absl::Status status;
+        {
+            Session session(kafka_, pipeline_, make_source_, metrics_, board_, stop);
+            status = session.Run();
+        }
+        if (stop.stop_requested()) {
+            if (!status.ok() && !absl::IsCancelled(status)) {
+                base::LogWarning("publisher stopped with an error",
+                                 {{"pipeline", pipeline_.name}, base::LogField(status)});
+            }
+            return;
+        }
+        if (IsStandby(status)) {
+            Show(PublisherState::kStandby, status, kStandbyDelay);
+            WaitFor(kStandbyDelay, stop);
+            continue;
+        }
+        if (Facts().state == PublisherState::kStreaming) {
+            passing.Reset();
+            held.Reset();
+        }
+        const bool needs_person = NeedsPerson(status);
+        const milliseconds delay = needs_person ? held.Next() : passing.Next();
+        Show(needs_person ? PublisherState::kBlocked : PublisherState::kRetrying, status, delay);
+        base::LogWarning("publisher will retry",
+                         {{"pipeline", pipeline_.name}, {"retry_ms", delay.count()}, base::LogField(status)});
+        metrics_
+            .GetCounter("millrace_publish_errors_total", "Errors that ended a publishing session",
+                        {{"pipeline", pipeline_.name}, {"reason", base::ReasonOf(status)}})
+            .Add();
+        WaitFor(delay, stop);
+    }
+}
+
+void Publisher::Show(PublisherState state, const absl::Status& error, milliseconds delay) {
+    const auto now = std::chrono::system_clock::now();
+    board_.Update([&](PublisherFacts& facts) {
+        facts.state = state;
+        facts.error = error;
+        facts.error_time = now;
+        facts.next_retry_time = now + delay;
+        facts.events_per_second = 0;
+    });
+}
+
+}  // namespace millrace::publish

@@ -1,0 +1,334 @@
+#include "data-plane/publish/session.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "data-plane/bus/topic_admin.h"
+#include "data-plane/config/topic_name.h"
+#include "data-plane/publish/stream_writer.h"
+#include "data-plane/publish/table_copier.h"
+
+namespace millrace::publish {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr seconds kTopicTimeout{20};
+constexpr seconds kStandbyInterval{2};
+constexpr seconds kStopGrace{3};
+constexpr seconds kHousekeepingInterval{1};
+constexpr seconds kHeartbeatInterval{10};
+constexpr int kMaxEventsPerPoll = 20'000;
+
+}  // namespace
+
+Session::Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
+                 const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
+                 std::stop_token stop)
+    : kafka_(kafka),
+      pipeline_(pipeline),
+      make_source_(make_source),
+      metrics_(metrics),
+      board_(board),
+      stop_(std::move(stop)),
+      control_topic_(config::ControlTopic(kafka.topic_prefix, pipeline.id)),
+      schema_topic_(config::SchemaTopic(kafka.topic_prefix, pipeline.id)) {}
+
+Session::~Session() = default;
+
+absl::Status Session::Run() {
+    RETURN_IF_ERROR(Connect());
+    RETURN_IF_ERROR(PrepareTopics());
+    RETURN_IF_ERROR(ReadControl());
+    RETURN_IF_ERROR(CheckIdentity());
+    RETURN_IF_ERROR(source_->Prepare(tables_));
+    ShowTables();
+    if (!control_.position.streaming) {
+        RETURN_IF_ERROR(FirstCopy());
+    }
+    RETURN_IF_ERROR(TakeOver());
+    RETURN_IF_ERROR(CopyNewTables());
+    return Stream();
+}
+
+absl::Status Session::Connect() {
+    ASSIGN_OR_RETURN(source_, make_source_());
+    ASSIGN_OR_RETURN(identity_, source_->Identify());
+    ASSIGN_OR_RETURN(tables_, source_->ListTables(pipeline_.selection));
+    if (tables_.empty()) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "TBL_MISSING",
+                               "no table of the source matches the pipeline's table patterns",
+                               "Change the pipeline's tables, or create them at the source");
+    }
+    // Small tables are live first.
+    std::stable_sort(tables_.begin(), tables_.end(),
+                     [](const sdk::SourceTable& a, const sdk::SourceTable& b) { return a.bytes < b.bytes; });
+    return absl::OkStatus();
+}
+
+absl::Status Session::PrepareTopics() {
+    ASSIGN_OR_RETURN(auto admin, bus::TopicAdmin::Create(kafka_));
+    std::vector<bus::TopicSpec> topics{{control_topic_, bus::CompactedTopicProperties()},
+                                       {schema_topic_, bus::CompactedTopicProperties()}};
+    for (const sdk::SourceTable& table : tables_) {
+        topics.push_back({config::TableTopic(kafka_.topic_prefix, pipeline_.id, table.schema, table.table),
+                          bus::TableTopicProperties()});
+    }
+    return admin->CreateTopics(topics, kTopicTimeout);
+}
+
+absl::Status Session::ReadControl() {
+    ASSIGN_OR_RETURN(control_, ReadControlState(kafka_, control_topic_));
+    return absl::OkStatus();
+}
+
+absl::Status Session::CheckIdentity() const {
+    const StreamPosition& position = control_.position;
+    if (position.generation == 0) {
+        return absl::OkStatus();
+    }
+    if (position.system_id != identity_.system_id) {
+        return base::MakeError(
+            absl::StatusCode::kFailedPrecondition, "IDENTITY_CHANGED",
+            "the source is another database cluster than the one this pipeline was made for "
+            "(its system identifier differs)",
+            "Point the source at the old cluster, or delete the pipeline and make it anew");
+    }
+    if (position.timeline != identity_.timeline) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "TIMELINE_CHANGED",
+                               "the source is on timeline " + std::to_string(identity_.timeline) +
+                                   ", the pipeline stands on timeline " + std::to_string(position.timeline) +
+                                   ": it was promoted or restored to an earlier time",
+                               "Changes may be missing: delete the pipeline and make it anew");
+    }
+    return absl::OkStatus();
+}
+
+TableState& Session::StateOf(const sdk::SourceTable& table) {
+    const std::string topic =
+        config::TableTopic(kafka_.topic_prefix, pipeline_.id, table.schema, table.table);
+    TableState& state = control_.tables[topic];
+    state.schema = table.schema;
+    state.table = table.table;
+    state.topic = topic;
+    return state;
+}
+
+void Session::ShowTables() {
+    std::vector<TableFacts> facts;
+    for (const sdk::SourceTable& table : tables_) {
+        const TableState& state = StateOf(table);
+        facts.push_back({.schema = table.schema,
+                         .table = table.table,
+                         .topic = state.topic,
+                         .append_only = table.key.empty(),
+                         .copied = state.copied && control_.position.streaming,
+                         .rows_copied = static_cast<int64_t>(state.rows)});
+    }
+    board_.Update([&](PublisherFacts& board) { board.tables = std::move(facts); });
+}
+
+absl::Status Session::InitProducer() {
+    ASSIGN_OR_RETURN(producer_, bus::TransactionalProducer::Create(
+                                    kafka_, config::TransactionalId(kafka_.topic_prefix, pipeline_.id),
+                                    [this] { return KeepAlive(); }));
+    return producer_->Init();
+}
+
+void Session::MakeWriter() {
+    const base::Labels labels{{"pipeline", pipeline_.name}};
+    writer_ = std::make_unique<TransactionWriter>(
+        *producer_, TransactionWriter::Topics{control_topic_, schema_topic_}, control_.position,
+        metrics_.GetCounter("millrace_publish_commits_total", "Kafka transactions committed by the publisher",
+                            labels),
+        metrics_.GetHistogram("millrace_publish_commit_seconds", "Duration of a Kafka commit in seconds",
+                              labels));
+}
+
+// The snapshot belongs to a slot, and a slot's snapshot cannot be had twice: an interrupted copy starts over
+// with a new slot and the next generation.
+absl::Status Session::FirstCopy() {
+    board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
+    ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true));
+    RETURN_IF_ERROR(InitProducer());
+    RETURN_IF_ERROR(ReadControl());
+    if (control_.position.streaming) {
+        return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
+                               "another worker finished the first copy meanwhile");
+    }
+    StreamPosition& position = control_.position;
+    position = {.system_id = identity_.system_id,
+                .timeline = identity_.timeline,
+                .generation = position.generation + 1,
+                .last = {CopyCommit(at), 0},
+                .end = at};
+    base::LogInfo(
+        "first copy begins",
+        {{"pipeline", pipeline_.name}, {"tables", tables_.size()}, {"generation", position.generation}});
+    MakeWriter();
+    RETURN_IF_ERROR(writer_->Commit());
+    std::vector<const sdk::SourceTable*> all;
+    for (const sdk::SourceTable& table : tables_) {
+        all.push_back(&table);
+    }
+    RETURN_IF_ERROR(CopyAll(all, at));
+    writer_->pending().streaming = true;
+    RETURN_IF_ERROR(writer_->Commit());
+    control_.position = writer_->durable();
+    return source_->EndCopy();
+}
+
+absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at) {
+    TableCopier copier(
+        *source_, *writer_, board_,
+        metrics_.GetCounter("millrace_rows_copied_total", "Rows copied that existed before streaming",
+                            {{"pipeline", pipeline_.name}}),
+        [this] { return stop_.stop_requested() ? absl::CancelledError("stopped") : KeepAlive(); });
+    for (const sdk::SourceTable* table : tables) {
+        absl::Status status = copier.Copy(*table, at, StateOf(*table));
+        if (!status.ok()) {
+            return base::Annotate(status, "copying " + table->DisplayName());
+        }
+    }
+    return absl::OkStatus();
+}
+
+// First the slot, then the fence: a stand-by that initialised its transactions before it holds the slot would
+// kill a healthy leader. What the old leader made durable meanwhile is read after the fence.
+absl::Status Session::TakeOver() {
+    RETURN_IF_ERROR(StartWhenFree());
+    if (producer_ != nullptr) {
+        return absl::OkStatus();  // we made the first copy ourselves
+    }
+    const uint32_t generation = control_.position.generation;
+    RETURN_IF_ERROR(InitProducer());
+    RETURN_IF_ERROR(ReadControl());
+    if (!control_.position.streaming || control_.position.generation != generation) {
+        return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
+                               "another worker began the copy anew");
+    }
+    MakeWriter();
+    return absl::OkStatus();
+}
+
+absl::Status Session::StartWhenFree() {
+    while (true) {
+        absl::Status status = source_->Start(control_.position.end);
+        if (status.ok()) {
+            source_->Acknowledge(control_.position.end);
+            return status;
+        }
+        if (base::ReasonOf(status) != "SLOT_ACTIVE") {
+            return status;
+        }
+        board_.Update([&](PublisherFacts& facts) {
+            facts.state = PublisherState::kStandby;
+            facts.error = status;
+        });
+        for (auto waited = milliseconds{0}; waited < kStandbyInterval; waited += milliseconds{100}) {
+            if (stop_.stop_requested()) {
+                return absl::CancelledError("stopped");
+            }
+            std::this_thread::sleep_for(milliseconds{100});
+        }
+        // The leader has moved on: starting from an old position would look like a gap.
+        RETURN_IF_ERROR(ReadControl());
+    }
+}
+
+absl::Status Session::CopyNewTables() {
+    std::vector<const sdk::SourceTable*> missing;
+    std::map<std::string, bool> selected;
+    for (const sdk::SourceTable& table : tables_) {
+        const TableState& state = StateOf(table);
+        selected[state.topic] = true;
+        if (!state.copied) {
+            missing.push_back(&table);
+        }
+    }
+    for (auto& [topic, state] : control_.tables) {
+        if (state.copied && !selected.contains(topic)) {
+            state.copied = false;  // left the pipeline: a return means a new copy
+            RETURN_IF_ERROR(writer_->WriteTableState(state));
+        }
+    }
+    if (!missing.empty()) {
+        board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
+        ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/false));
+        RETURN_IF_ERROR(CopyAll(missing, at));
+        RETURN_IF_ERROR(source_->EndCopy());
+    }
+    return writer_->open() ? writer_->Commit() : absl::OkStatus();
+}
+
+absl::Status Session::Stream() {
+    StreamWriter stream(*writer_, control_.tables);
+    ShowTables();
+    board_.Update([](PublisherFacts& facts) {
+        facts.state = PublisherState::kStreaming;
+        facts.error = absl::OkStatus();
+        facts.error_time.reset();
+        facts.next_retry_time.reset();
+    });
+    base::LogInfo("streaming", {{"pipeline", pipeline_.name}, {"generation", writer_->durable().generation}});
+    while (!stop_.stop_requested()) {
+        ASSIGN_OR_RETURN(const int handled, source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll));
+        RETURN_IF_ERROR(stream.CommitIfDue(handled < kMaxEventsPerPoll));
+        source_->Acknowledge(writer_->durable().end);
+        RETURN_IF_ERROR(Housekeeping(stream.events()));
+    }
+    RETURN_IF_ERROR(stream.Finish());
+    source_->Acknowledge(writer_->durable().end);
+    return source_->SendFeedback(/*now=*/true);
+}
+
+absl::Status Session::KeepAlive() {
+    if (stop_.stop_requested()) {
+        const auto now = steady_clock::now();
+        stop_seen_ = stop_seen_.value_or(now);
+        if (now - *stop_seen_ > kStopGrace) {
+            return absl::CancelledError("stopped");
+        }
+    }
+    return source_->SendFeedback(/*now=*/false);
+}
+
+absl::Status Session::Housekeeping(int64_t events) {
+    const auto now = steady_clock::now();
+    const auto since = now - last_housekeeping_;
+    if (since < kHousekeepingInterval) {
+        return absl::OkStatus();
+    }
+    const double elapsed = std::chrono::duration<double>(since).count();
+    last_housekeeping_ = now;
+    const base::Labels labels{{"pipeline", pipeline_.name}};
+    const int64_t fresh = events - events_before_;
+    events_before_ = events;
+    metrics_.GetCounter("millrace_events_published_total", "Changes written to Kafka", labels)
+        .Add(static_cast<double>(fresh));
+    ASSIGN_OR_RETURN(const sdk::RetainedLog retained, source_->Retained());
+    metrics_
+        .GetGauge("millrace_source_retained_bytes", "Log that the source keeps for the pipeline, in bytes",
+                  labels)
+        .Set(static_cast<double>(retained.bytes));
+    board_.Update([&](PublisherFacts& facts) {
+        facts.events_total += fresh;
+        facts.events_per_second = static_cast<double>(fresh) / elapsed;
+        facts.durable_position = retained.durable_position;
+        facts.source_position = retained.source_position;
+        facts.retained_bytes = retained.bytes;
+    });
+    if (retained.bytes > 0 && fresh == 0 && now - last_heartbeat_ >= kHeartbeatInterval) {
+        last_heartbeat_ = now;
+        if (absl::Status status = source_->Heartbeat(); !status.ok()) {
+            base::LogWarning("heartbeat failed", {{"pipeline", pipeline_.name}, base::LogField(status)});
+        }
+    }
+    return absl::OkStatus();
+}
+
+}  // namespace millrace::publish

@@ -1,0 +1,70 @@
+/// One attempt at publishing: from connecting to the source until an error or a stop.
+/// Not for: retrying (publisher).
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/metrics.h"
+#include "data-plane/bus/producer.h"
+#include "data-plane/publish/publisher.h"
+#include "data-plane/publish/stream_position.h"
+#include "data-plane/publish/transaction_writer.h"
+
+namespace millrace::publish {
+
+class Session final {
+ public:
+    Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
+            const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
+            std::stop_token stop);
+    ~Session();
+
+    /// OK only when stopped. Aborted with reason SLOT_ACTIVE, COPY_ELSEWHERE or FENCED: another worker
+    /// publishes.
+    absl::Status Run();
+
+ private:
+    absl::Status Connect();
+    absl::Status PrepareTopics();
+    absl::Status CheckIdentity() const;
+    absl::Status FirstCopy();
+    absl::Status TakeOver();
+    absl::Status StartWhenFree();
+    absl::Status InitProducer();
+    void MakeWriter();
+    absl::Status CopyNewTables();
+    absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
+    absl::Status Stream();
+    absl::Status KeepAlive();
+    absl::Status Housekeeping(int64_t events);
+    absl::Status ReadControl();
+    void ShowTables();
+    [[nodiscard]] TableState& StateOf(const sdk::SourceTable& table);
+
+    const config::KafkaConfig& kafka_;
+    const config::PipelineConfig& pipeline_;
+    const SourceFactory& make_source_;
+    base::Metrics& metrics_;
+    FactsBoard& board_;
+    const std::stop_token stop_;
+
+    const std::string control_topic_;
+    const std::string schema_topic_;
+    std::unique_ptr<sdk::Source> source_;
+    sdk::SourceIdentity identity_;
+    std::vector<sdk::SourceTable> tables_;
+    ControlState control_;
+    std::unique_ptr<bus::TransactionalProducer> producer_;
+    std::unique_ptr<TransactionWriter> writer_;
+
+    std::optional<std::chrono::steady_clock::time_point> stop_seen_;
+    std::chrono::steady_clock::time_point last_housekeeping_{};
+    std::chrono::steady_clock::time_point last_heartbeat_{};
+    int64_t events_before_ = 0;
+};
+
+}  // namespace millrace::publish

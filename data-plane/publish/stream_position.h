@@ -1,0 +1,55 @@
+/// Where a pipeline's stream stands, as the control topic keeps it. Not for: consumers' checkpoints (they are
+/// in the destination).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "connectors/sdk/change_event.h"
+#include "data-plane/config/pipeline_config.h"
+
+namespace millrace::publish {
+
+/// Copy state of one table; see TableCopyState in change_event.proto.
+struct TableState final {
+    std::string schema;
+    std::string table;
+    std::string topic;
+    bool copied = false;
+    uint64_t copied_at = 0;
+    uint64_t rows = 0;
+};
+
+/// See PublisherPosition in change_event.proto.
+struct StreamPosition final {
+    std::string system_id;
+    uint32_t timeline = 0;
+    /// 0: nothing was ever published.
+    uint32_t generation = 0;
+    sdk::Position last;
+    uint64_t end = 0;
+    bool streaming = false;
+    bool mid_transaction = false;
+};
+
+/// All that the control topic says; tables by topic.
+struct ControlState final {
+    StreamPosition position;
+    std::map<std::string, TableState> tables;
+};
+
+inline constexpr std::string_view kPositionKey = "position";
+std::string TableKey(const TableState& table);
+
+std::string EncodePosition(const StreamPosition& position);
+std::string EncodeTableState(const TableState& table);
+
+/// Reads the control topic to its end. Unavailable: no broker; DataLoss: a record that is not ours.
+absl::StatusOr<ControlState> ReadControlState(const config::KafkaConfig& kafka,
+                                              const std::string& control_topic);
+
+}  // namespace millrace::publish

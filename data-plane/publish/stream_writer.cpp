@@ -1,0 +1,128 @@
+#include "data-plane/publish/stream_writer.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+
+namespace millrace::publish {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// A Kafka commit costs a broker round trip or two: at most one every kMinInterval, at the latest after
+// kMaxInterval or kMaxBytes. Between them a transaction ends as soon as the source has nothing more.
+constexpr milliseconds kMinInterval{8};
+constexpr milliseconds kMaxInterval{150};
+constexpr int64_t kMaxBytes = int64_t{8} << 20;
+constexpr milliseconds kIdleProgressInterval{3000};
+constexpr milliseconds kIdlePoll{200};
+constexpr size_t kMaxRoutes = 20'000;
+
+}  // namespace
+
+StreamWriter::StreamWriter(TransactionWriter& writer, const std::map<std::string, TableState>& tables)
+    : writer_(writer) {
+    for (const auto& [topic, table] : tables) {
+        if (table.copied) {
+            tables_[table.schema + '\0' + table.table] = &table;
+        }
+    }
+}
+
+const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
+    if (last_route_.schema == schema) {
+        return last_route_;
+    }
+    // Holding the schema keeps its address from being reused for another table.
+    if (routes_.size() > kMaxRoutes) {
+        routes_.clear();
+    }
+    Route& route = routes_[schema.get()];
+    if (route.schema == nullptr) {
+        route.schema = schema;
+        auto found = tables_.find(schema->schema + '\0' + schema->table);
+        route.table = found == tables_.end() ? nullptr : found->second;
+    }
+    last_route_ = route;
+    return last_route_;
+}
+
+absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
+    const Route& route = RouteOf(event.schema);
+    if (event.position <= writer_.pending().last) {
+        return absl::OkStatus();  // sent again by the source after a restart
+    }
+    if (route.table == nullptr || event.position.commit < route.table->copied_at) {
+        return absl::OkStatus();  // not ours, or contained in the table's copy
+    }
+    sdk::ChangeEvent stamped = event;
+    stamped.generation = writer_.pending().generation;
+    RETURN_IF_ERROR(writer_.Write(stamped, route.table->topic));
+    StreamPosition& pending = writer_.pending();
+    pending.last = event.position;
+    pending.mid_transaction = true;
+    ++events_;
+    if (writer_.open_bytes() >= kMaxBytes) {
+        return writer_.Commit();
+    }
+    return absl::OkStatus();
+}
+
+absl::Status StreamWriter::OnCommit(uint64_t commit, uint64_t end, int64_t /*commit_time_us*/) {
+    StreamPosition& pending = writer_.pending();
+    if (end <= pending.end) {
+        return absl::OkStatus();
+    }
+    if (pending.last.commit < commit) {
+        pending.last = {commit, 0};
+        progress_due_ = true;
+    }
+    pending.end = end;
+    pending.mid_transaction = false;
+    return absl::OkStatus();
+}
+
+absl::Status StreamWriter::OnProgress(uint64_t position) {
+    StreamPosition& pending = writer_.pending();
+    if (!pending.mid_transaction && position > pending.end) {
+        pending.end = position;
+        progress_idle_ = true;
+    }
+    return absl::OkStatus();
+}
+
+absl::Status StreamWriter::CommitIfDue(bool drained) {
+    const auto now = steady_clock::now();
+    const bool rested = now - writer_.last_commit() >= kMinInterval;
+    bool due = false;
+    if (writer_.open()) {
+        due =
+            (drained && rested) || now - writer_.begun() >= kMaxInterval || writer_.open_bytes() >= kMaxBytes;
+    } else if (progress_due_) {
+        due = rested;
+    } else if (progress_idle_) {
+        due = now - writer_.last_commit() >= kIdleProgressInterval;
+    }
+    return due ? Finish() : absl::OkStatus();
+}
+
+std::chrono::milliseconds StreamWriter::PollTimeout() const {
+    if (!writer_.open() && !progress_due_) {
+        return kIdlePoll;
+    }
+    const auto since = std::chrono::duration_cast<milliseconds>(steady_clock::now() - writer_.last_commit());
+    return std::clamp(kMinInterval - since, milliseconds{0}, kMinInterval);
+}
+
+absl::Status StreamWriter::Finish() {
+    if (!writer_.open() && !progress_due_ && !progress_idle_) {
+        return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(writer_.Commit());
+    progress_due_ = false;
+    progress_idle_ = false;
+    return absl::OkStatus();
+}
+
+}  // namespace millrace::publish

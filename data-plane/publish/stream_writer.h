@@ -1,0 +1,53 @@
+/// Takes the source's streamed changes, drops what is durable already, and commits Kafka transactions at the
+/// right moments. Not for: copying rows that existed before (table_copier).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "connectors/sdk/source.h"
+#include "data-plane/publish/transaction_writer.h"
+
+namespace millrace::publish {
+
+/// One thread; lives as long as one session.
+class StreamWriter final : public sdk::ChangeHandler {
+ public:
+    /// `tables`: by topic; only those with `copied` are published.
+    StreamWriter(TransactionWriter& writer, const std::map<std::string, TableState>& tables);
+
+    absl::Status OnChange(const sdk::ChangeEvent& event) override;
+    absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
+    absl::Status OnProgress(uint64_t position) override;
+
+    /// To be called after every Poll; `drained`: nothing more is waiting at the source. Commits when that is
+    /// due.
+    absl::Status CommitIfDue(bool drained);
+    /// How long the next Poll may wait so that CommitIfDue comes in time.
+    [[nodiscard]] std::chrono::milliseconds PollTimeout() const;
+    /// Commits whatever is open.
+    absl::Status Finish();
+
+    [[nodiscard]] int64_t events() const { return events_; }
+
+ private:
+    struct Route final {
+        sdk::SchemaPtr schema;
+        const TableState* table = nullptr;
+    };
+    const Route& RouteOf(const sdk::SchemaPtr& schema);
+
+    TransactionWriter& writer_;
+    std::unordered_map<std::string, const TableState*> tables_;
+    std::unordered_map<const sdk::TableSchema*, Route> routes_;
+    Route last_route_;
+    /// A whole transaction without a change of ours ended: worth a commit of its own, so that waiters see it.
+    bool progress_due_ = false;
+    /// The source moved on outside transactions.
+    bool progress_idle_ = false;
+    int64_t events_ = 0;
+};
+
+}  // namespace millrace::publish

@@ -1,0 +1,91 @@
+#include "data-plane/publish/table_copier.h"
+
+#include "base/log.h"
+#include "base/status.h"
+
+namespace millrace::publish {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int64_t kCommitBytes = int64_t{8} << 20;
+constexpr uint64_t kRowsBetweenClockReads = 256;
+constexpr std::chrono::milliseconds kKeepAliveInterval{500};
+
+int64_t NowMicros() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+}  // namespace
+
+uint64_t CopyCommit(uint64_t at) {
+    return at - 1;
+}
+
+TableCopier::TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board,
+                         base::Counter& rows, std::function<absl::Status()> keep_alive)
+    : source_(source), writer_(writer), board_(board), rows_(rows), keep_alive_(std::move(keep_alive)) {}
+
+absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, TableState& state) {
+    state_ = &state;
+    at_ = at;
+    state.copied = false;
+    state.rows = 0;
+    counted_ = 0;
+    ASSIGN_OR_RETURN(sdk::SchemaPtr schema, source_.Describe(table));
+    sdk::ChangeEvent marker;
+    marker.op = sdk::Op::kTruncate;
+    marker.schema = schema;
+    marker.position = {CopyCommit(at), 0};
+    marker.commit_time_us = NowMicros();
+    marker.generation = writer_.pending().generation;
+    // Also makes the destination's table where there is no row to make it.
+    RETURN_IF_ERROR(writer_.Write(marker, state.topic));
+    ASSIGN_OR_RETURN(int64_t rows, source_.CopyTable(table, 1, *this));
+    state.rows = static_cast<uint64_t>(rows);
+    state.copied = true;
+    state.copied_at = at;
+    RETURN_IF_ERROR(writer_.WriteTableState(state));
+    ShowRows(true, schema->append_only);
+    base::LogInfo("table copied", {{"table", table.DisplayName()}, {"rows", rows}});
+    return absl::OkStatus();
+}
+
+absl::Status TableCopier::OnChange(const sdk::ChangeEvent& event) {
+    sdk::ChangeEvent stamped = event;
+    stamped.position.commit = CopyCommit(at_);
+    stamped.generation = writer_.pending().generation;
+    RETURN_IF_ERROR(writer_.Write(stamped, state_->topic));
+    ++state_->rows;
+    if (writer_.open_bytes() >= kCommitBytes) {
+        RETURN_IF_ERROR(writer_.Commit());
+        ShowRows(false, event.schema->append_only);
+    }
+    if (state_->rows % kRowsBetweenClockReads == 0) {
+        const auto now = steady_clock::now();
+        if (now - last_keep_alive_ >= kKeepAliveInterval) {
+            last_keep_alive_ = now;
+            ShowRows(false, event.schema->append_only);
+            return keep_alive_();
+        }
+    }
+    return absl::OkStatus();
+}
+
+void TableCopier::ShowRows(bool copied, bool append_only) {
+    rows_.Add(static_cast<double>(state_->rows - counted_));
+    counted_ = state_->rows;
+    board_.Update([&](PublisherFacts& facts) {
+        for (TableFacts& table : facts.tables) {
+            if (table.topic == state_->topic) {
+                table.rows_copied = static_cast<int64_t>(state_->rows);
+                table.copied = copied;
+                table.append_only = append_only;
+            }
+        }
+    });
+}
+
+}  // namespace millrace::publish

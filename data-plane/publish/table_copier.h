@@ -1,0 +1,50 @@
+/// Copies tables as they stood at one position of the source's log, through Kafka like any change.
+/// Not for: streaming (stream_writer).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "connectors/sdk/source.h"
+#include "data-plane/publish/publisher.h"
+#include "data-plane/publish/transaction_writer.h"
+
+namespace millrace::publish {
+
+/// Commit position of rows copied at `at`: below every streamed change, whose commit record may start exactly
+/// at `at`.
+uint64_t CopyCommit(uint64_t at);
+
+/// Used inside an open copy (Source::BeginCopy).
+class TableCopier final : private sdk::ChangeHandler {
+ public:
+    /// `keep_alive` is called at least every 500 ms while rows flow; its error stops the copy.
+    TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board, base::Counter& rows,
+                std::function<absl::Status()> keep_alive);
+
+    /// Puts a truncate marker at (CopyCommit(at), 0) and every row at (CopyCommit(at), 1…n) into the table's
+    /// topic and records the table as copied. Kafka transactions are committed on the way; the last one is
+    /// left open for the caller to commit.
+    absl::Status Copy(const sdk::SourceTable& table, uint64_t at, TableState& state);
+
+ private:
+    absl::Status OnChange(const sdk::ChangeEvent& event) override;
+    absl::Status OnCommit(uint64_t, uint64_t, int64_t) override { return absl::OkStatus(); }
+    absl::Status OnProgress(uint64_t) override { return absl::OkStatus(); }
+    void ShowRows(bool copied, bool append_only);
+
+    sdk::Source& source_;
+    TransactionWriter& writer_;
+    FactsBoard& board_;
+    base::Counter& rows_;
+    std::function<absl::Status()> keep_alive_;
+    TableState* state_ = nullptr;
+    uint64_t at_ = 0;
+    std::chrono::steady_clock::time_point last_keep_alive_{};
+    uint64_t counted_ = 0;
+};
+
+}  // namespace millrace::publish

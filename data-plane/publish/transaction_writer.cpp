@@ -1,0 +1,59 @@
+#include "data-plane/publish/transaction_writer.h"
+
+#include "base/status.h"
+
+namespace millrace::publish {
+
+using std::chrono::steady_clock;
+
+TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer, Topics topics,
+                                     StreamPosition durable, base::Counter& commits,
+                                     base::Histogram& commit_seconds)
+    : producer_(producer),
+      topics_(std::move(topics)),
+      pending_(durable),
+      durable_(std::move(durable)),
+      commits_(commits),
+      commit_seconds_(commit_seconds) {}
+
+absl::Status TransactionWriter::EnsureBegun() {
+    if (producer_.in_transaction()) {
+        return absl::OkStatus();
+    }
+    open_bytes_ = 0;
+    begun_ = steady_clock::now();
+    return producer_.Begin();
+}
+
+absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::string& topic) {
+    RETURN_IF_ERROR(EnsureBegun());
+    const int64_t timestamp_ms = event.commit_time_us / 1000;
+    if (written_schemas_.insert(event.schema->id).second) {
+        RETURN_IF_ERROR(producer_.Produce(topics_.schemas, codec::SchemaKey(event.schema->id),
+                                          codec::EncodeSchema(*event.schema), timestamp_ms));
+    }
+    codec_->Encode(event, key_, value_);
+    open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
+    absl::Status status = producer_.Produce(topic, key_, value_, timestamp_ms);
+    return status.ok() ? status : base::Annotate(status, "publishing " + event.schema->DisplayName());
+}
+
+absl::Status TransactionWriter::WriteTableState(const TableState& table) {
+    RETURN_IF_ERROR(EnsureBegun());
+    return producer_.Produce(topics_.control, TableKey(table), EncodeTableState(table), 0);
+}
+
+absl::Status TransactionWriter::Commit() {
+    RETURN_IF_ERROR(EnsureBegun());
+    RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(pending_), 0));
+    const auto start = steady_clock::now();
+    RETURN_IF_ERROR(producer_.Commit());
+    last_commit_ = steady_clock::now();
+    commit_seconds_.Observe(std::chrono::duration<double>(last_commit_ - start).count());
+    commits_.Add();
+    durable_ = pending_;
+    open_bytes_ = 0;
+    return absl::OkStatus();
+}
+
+}  // namespace millrace::publish

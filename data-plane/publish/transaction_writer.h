@@ -1,0 +1,65 @@
+/// Writes encoded changes and the stream's position into one Kafka transaction at a time.
+/// Not for: deciding which changes are wanted or when to commit (stream_writer, table_copier).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "absl/status/status.h"
+#include "base/metrics.h"
+#include "data-plane/bus/producer.h"
+#include "data-plane/codec/event_codec.h"
+#include "data-plane/publish/stream_position.h"
+
+namespace millrace::publish {
+
+/// One thread. Any error ends the session: the next one fences this producer and replays from the durable
+/// position.
+class TransactionWriter final {
+ public:
+    struct Topics final {
+        std::string control;
+        std::string schemas;
+    };
+
+    TransactionWriter(bus::TransactionalProducer& producer, Topics topics, StreamPosition durable,
+                      base::Counter& commits, base::Histogram& commit_seconds);
+
+    /// Adds a change to the open transaction (begins one if none is open), its schema before it when this
+    /// session has not written that schema yet.
+    absl::Status Write(const sdk::ChangeEvent& event, const std::string& topic);
+    absl::Status WriteTableState(const TableState& table);
+
+    /// Writes the pending position and commits; then pending is durable. Also with nothing else to write.
+    absl::Status Commit();
+
+    /// What the next Commit makes durable.
+    [[nodiscard]] StreamPosition& pending() { return pending_; }
+    [[nodiscard]] const StreamPosition& durable() const { return durable_; }
+    [[nodiscard]] bool open() const { return producer_.in_transaction(); }
+    [[nodiscard]] int64_t open_bytes() const { return open_bytes_; }
+    [[nodiscard]] std::chrono::steady_clock::time_point last_commit() const { return last_commit_; }
+    [[nodiscard]] std::chrono::steady_clock::time_point begun() const { return begun_; }
+
+ private:
+    absl::Status EnsureBegun();
+
+    bus::TransactionalProducer& producer_;
+    const Topics topics_;
+    std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
+    StreamPosition pending_;
+    StreamPosition durable_;
+    std::unordered_set<uint64_t> written_schemas_;
+    std::string key_;
+    std::string value_;
+    int64_t open_bytes_ = 0;
+    std::chrono::steady_clock::time_point begun_;
+    std::chrono::steady_clock::time_point last_commit_;
+    base::Counter& commits_;
+    base::Histogram& commit_seconds_;
+};
+
+}  // namespace millrace::publish

@@ -1,0 +1,73 @@
+#include "control-plane/store/resources.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "control-plane/store/uuid.h"
+
+namespace millrace::store {
+
+std::string EtagOf(int64_t revision) {
+    return absl::StrCat(revision);
+}
+
+absl::StatusOr<Expected> ExpectedOf(const std::string& etag) {
+    if (etag.empty()) {
+        return Expected::Any();
+    }
+    int64_t revision = 0;
+    if (!absl::SimpleAtoi(etag, &revision) || revision <= 0) {
+        return base::MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
+                               "The etag is none that this server gave.",
+                               "Read the resource again and repeat the change.");
+    }
+    return Expected::Revision(revision);
+}
+
+namespace internal {
+
+absl::Status Decode(const Record& record, google::protobuf::Message& message) {
+    if (!message.ParseFromString(record.bytes)) {
+        return base::MakeError(absl::StatusCode::kDataLoss, "STORE_DAMAGED",
+                               absl::StrCat("The stored record of ", record.name, " cannot be read."),
+                               "Restore the store from a backup.");
+    }
+    return absl::OkStatus();
+}
+
+std::string Encode(const google::protobuf::Message& message) {
+    return message.SerializeAsString();
+}
+
+}  // namespace internal
+
+namespace {
+
+template <typename Message>
+absl::Status EnsureOne(Transaction& transaction, const std::string& name) {
+    const auto found = transaction.Get(kKindOf<Message>, name);
+    if (!absl::IsNotFound(found.status())) {
+        return found.status();
+    }
+    Message message;
+    message.mutable_metadata()->set_name(name);
+    message.mutable_metadata()->set_uid(NewUuid());
+    message.mutable_metadata()->set_generation(1);
+    *message.mutable_metadata()->mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+    *message.mutable_metadata()->mutable_update_time() = message.metadata().create_time();
+    message.set_display_name(name.substr(name.rfind('/') + 1));
+    return Save(transaction, message, Expected::Absent());
+}
+
+}  // namespace
+
+absl::Status EnsurePlane(Store& store, const std::string& tenant, const std::string& data_plane) {
+    return store.Update([&](Transaction& transaction) -> absl::Status {
+        RETURN_IF_ERROR(EnsureOne<v1::Tenant>(transaction, tenant));
+        return EnsureOne<v1::DataPlane>(transaction, data_plane);
+    });
+}
+
+}  // namespace millrace::store

@@ -1,0 +1,93 @@
+/// Resources as typed messages over the store: encoding, etags, and which kinds there are. Not for: rules
+/// about what a resource may hold (domain).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/status.h"
+#include "control-plane/store/store.h"
+#include "millrace/v1/link.pb.h"
+#include "millrace/v1/resources.pb.h"
+
+namespace millrace::store {
+
+/// Kind of the records of a message type. A `v1::PipelineConfig` is the deployment of the pipeline of its
+/// name: what is pushed to the plane, spec and connectors as they were checked.
+template <typename Message>
+inline constexpr const char* kKindOf = nullptr;
+template <>
+inline constexpr const char* kKindOf<v1::Tenant> = "tenant";
+template <>
+inline constexpr const char* kKindOf<v1::DataPlane> = "data_plane";
+template <>
+inline constexpr const char* kKindOf<v1::Connector> = "connector";
+template <>
+inline constexpr const char* kKindOf<v1::Pipeline> = "pipeline";
+template <>
+inline constexpr const char* kKindOf<v1::PipelineConfig> = "deployment";
+
+/// The etag of a revision.
+std::string EtagOf(int64_t revision);
+/// The revision that an etag names; Any for "". Aborted (reason ETAG_MISMATCH) for text that is no etag.
+absl::StatusOr<Expected> ExpectedOf(const std::string& etag);
+
+namespace internal {
+absl::Status Decode(const Record& record, google::protobuf::Message& message);
+std::string Encode(const google::protobuf::Message& message);
+}  // namespace internal
+
+template <typename Message>
+absl::StatusOr<Message> Decode(const Record& record) {
+    Message message;
+    RETURN_IF_ERROR(internal::Decode(record, message));
+    if constexpr (requires { message.mutable_metadata(); }) {
+        message.mutable_metadata()->set_etag(EtagOf(record.revision));
+    }
+    return message;
+}
+
+/// The message with its etag. NotFound (reason NOT_STORED); DataLoss when the record does not decode.
+template <typename Message>
+absl::StatusOr<Message> Load(const Reader& reader, const std::string& name) {
+    ASSIGN_OR_RETURN(const Record record, reader.Get(kKindOf<Message>, name));
+    return Decode<Message>(record);
+}
+
+/// All of a kind below `parent`; for kinds whose number is bounded by what people make.
+template <typename Message>
+absl::StatusOr<std::vector<Message>> LoadAll(const Reader& reader, const std::string& parent) {
+    std::vector<Message> all;
+    std::string after;
+    while (true) {
+        ASSIGN_OR_RETURN(const Page page, reader.List(kKindOf<Message>, parent, after, 500));
+        for (const Record& record : page.records) {
+            ASSIGN_OR_RETURN(all.emplace_back(), Decode<Message>(record));
+            after = record.name;
+        }
+        if (!page.more) {
+            return all;
+        }
+    }
+}
+
+/// Writes it and sets its etag. Errors of Transaction::Put.
+template <typename Message>
+absl::Status Save(Transaction& transaction, Message& message, Expected expected) {
+    if constexpr (requires { message.mutable_metadata(); }) {
+        message.mutable_metadata()->clear_etag();
+        ASSIGN_OR_RETURN(const int64_t revision, transaction.Put(kKindOf<Message>, message.metadata().name(),
+                                                                 internal::Encode(message), expected));
+        message.mutable_metadata()->set_etag(EtagOf(revision));
+        return absl::OkStatus();
+    } else {
+        return transaction.Put(kKindOf<Message>, message.name(), internal::Encode(message), expected)
+            .status();
+    }
+}
+
+/// Makes the tenant and the data plane when they are absent ("tenants/t", "tenants/t/dataPlanes/d").
+absl::Status EnsurePlane(Store& store, const std::string& tenant, const std::string& data_plane);
+
+}  // namespace millrace::store

@@ -116,7 +116,8 @@ TEST(EventCodec, DecoderReadsTheGeneratedClass) {
         // A field that a later version may add is passed over.
         record.GetReflection()->MutableUnknownFields(&record)->AddLengthDelimited(900, "later");
         record.GetReflection()->MutableUnknownFields(&record)->AddVarint(901, 7);
-        RC_ASSERT(codec->Decode(record.SerializeAsString(), Only(sample->schema), decoded).ok());
+        const std::string bytes = record.SerializeAsString();
+        RC_ASSERT(codec->Decode(bytes, Only(sample->schema), decoded).ok());
         RC_ASSERT(Difference(sample->event, decoded.event) == "");
     }));
 }

@@ -14,6 +14,9 @@
 
 namespace millrace::sql {
 
+struct BatchProfile;
+class MergeSql;
+
 /// Holds no session between calls: a thousand idle tables cost nothing.
 class MergeWriter final : public sdk::TableWriter {
  public:
@@ -33,10 +36,18 @@ class MergeWriter final : public sdk::TableWriter {
         std::vector<std::string> types;
     };
 
-    absl::StatusOr<sdk::ApplyResult> ApplyInTransaction(SqlSession& session, const sdk::Batch& batch);
-    absl::StatusOr<bool> MoveCheckpoint(SqlSession& session, const sdk::Batch& batch);
+    absl::StatusOr<sdk::Checkpoint> TakeOverWith(SqlSession& session);
+    absl::StatusOr<sdk::ApplyResult> ApplyWith(SqlSession& session, const sdk::Batch& batch,
+                                               const BatchProfile& profile);
+    /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
+    /// error.
+    absl::StatusOr<sdk::Checkpoint> ExplainFence(SqlSession& session, const sdk::Batch& batch);
     absl::Status Prepare(SqlSession& session, const sdk::Batch& batch);
-    absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
+    absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const std::vector<std::string>& types);
+    absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
+                           sdk::ApplyResult& result);
+    absl::Status MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
+                             const BatchProfile& profile, sdk::ApplyResult& result);
 
     SessionProvider& sessions_;
     const Dialect& dialect_;

@@ -37,6 +37,8 @@ struct LoadColumn final {
     std::string type;
     Origin origin = Origin::kCell;
     int index = 0;
+    /// Of kSourceKey: which column of the batch holds that key cell.
+    int key_column = 0;
     /// Joins compare it: statistics on it are worth having where a planner uses them.
     bool joined = false;
 };

@@ -1,0 +1,202 @@
+#include "connectors/sdk/sql/merge_writer.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/merge_sql.h"
+#include "connectors/sdk/sql/schema_plan.h"
+
+namespace millrace::sql {
+namespace {
+
+// Above this a script of literals costs the server more than a stage does.
+constexpr size_t kInlineBytes = 64 * 1024;
+
+absl::Status Run(SqlSession& session, const std::string& sql) {
+    return session.Execute(sql).status();
+}
+
+}  // namespace
+
+MergeWriter::MergeWriter(SessionProvider& sessions, const Dialect& dialect, sdk::TableTarget target,
+                         sdk::StreamId stream)
+    : sessions_(sessions), dialect_(dialect), target_(std::move(target)), stream_(std::move(stream)) {}
+
+absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
+    ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    auto checkpoint = TakeOverWith(*session);
+    if (!checkpoint.ok()) {
+        session->Rollback();
+        return base::Annotate(checkpoint.status(), base::Concat("taking over ", target_.DisplayName()));
+    }
+    checkpoint_ = *checkpoint;
+    prepared_.reset();
+    return checkpoint;
+}
+
+absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOverWith(SqlSession& session) {
+    CheckpointTable checkpoints(session, dialect_);
+    RETURN_IF_ERROR(checkpoints.Ensure());
+    return checkpoints.TakeOver(stream_, target_);
+}
+
+absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
+    if (!checkpoint_) {
+        return base::MakeError(
+            absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
+            base::Concat("a batch of ", target_.DisplayName(), " came before its take-over"));
+    }
+    ASSIGN_OR_RETURN(const BatchProfile profile, ProfileBatch(batch));
+    ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    auto result = ApplyWith(*session, batch, profile);
+    if (!result.ok()) {
+        session->Rollback();
+        // What was made in this transaction is gone, and what we knew of the table may be what was wrong.
+        prepared_.reset();
+        return base::Annotate(result.status(), base::Concat("applying to ", target_.DisplayName()));
+    }
+    return result;
+}
+
+absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, const sdk::Batch& batch,
+                                                        const BatchProfile& profile) {
+    RETURN_IF_ERROR(session.Begin());
+    CheckpointTable checkpoints(session, dialect_);
+    bool moved = false;
+    if (batch.next_offset > checkpoint_->next_offset) {
+        ASSIGN_OR_RETURN(moved, checkpoints.Move(stream_, *checkpoint_, batch));
+    }
+    if (!moved) {
+        ASSIGN_OR_RETURN(checkpoint_, ExplainFence(session, batch));
+        session.Rollback();
+        return sdk::ApplyResult{.already_applied = true};
+    }
+    sdk::ApplyResult result;
+    RETURN_IF_ERROR(Prepare(session, batch));
+    RETURN_IF_ERROR(WriteRows(session, batch, profile, result));
+    RETURN_IF_ERROR(session.Commit());
+    checkpoint_->next_offset = batch.next_offset;
+    checkpoint_->last = batch.last;
+    checkpoint_->generation = batch.generation;
+    return result;
+}
+
+absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, const sdk::Batch& batch) {
+    ASSIGN_OR_RETURN(const auto stored, CheckpointTable(session, dialect_).Read(stream_));
+    if (!stored || stored->epoch != checkpoint_->epoch) {
+        return base::MakeError(
+            absl::StatusCode::kAborted, "FENCED",
+            stored ? base::Concat("epoch ", checkpoint_->epoch, " of ", target_.DisplayName(),
+                                  " was superseded by epoch ", stored->epoch)
+                   : base::Concat("the checkpoint of ", target_.DisplayName(), " was removed"));
+    }
+    if (stored->next_offset >= batch.next_offset) {
+        return *stored;
+    }
+    return base::MakeError(
+        absl::StatusCode::kInternal, "CHECKPOINT_MOVED",
+        base::Concat("the checkpoint of ", target_.DisplayName(), " stands at offset ", stored->next_offset,
+                     " where this writer left it at ", checkpoint_->next_offset));
+}
+
+absl::Status MergeWriter::Prepare(SqlSession& session, const sdk::Batch& batch) {
+    if (prepared_ && prepared_->schema_id == batch.schema->id) {
+        return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const std::vector<std::string> types, session.ColumnTypes(*batch.schema));
+    return Evolve(session, batch, types);
+}
+
+absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
+                                 const std::vector<std::string>& types) {
+    const WantedTable wanted = WantTable(dialect_, target_, *batch.schema, types);
+    const auto plan = [&]() -> absl::StatusOr<SchemaPlan> {
+        ASSIGN_OR_RETURN(const auto shape, session.Describe(target_));
+        bool schema_exists = true;
+        if (!shape) {
+            if (checkpoint_->next_offset > 0 && !batch.truncate_first) {
+                return base::MakeError(
+                    absl::StatusCode::kFailedPrecondition, "TABLE_MISSING",
+                    base::Concat("table ", target_.DisplayName(),
+                                 " has gone from the destination, and with it the rows applied so far"),
+                    "Restore it there, or replicate the table anew.");
+            }
+            ASSIGN_OR_RETURN(schema_exists, session.SchemaExists(target_.schema));
+        }
+        return PlanSchema(dialect_, wanted, shape, schema_exists);
+    };
+    ASSIGN_OR_RETURN(SchemaPlan changes, plan());
+    if (!changes.empty()) {
+        if (const std::string lock = dialect_.DdlLock(); !lock.empty()) {
+            RETURN_IF_ERROR(Run(session, lock));
+            // Another writer may have made the schema while we waited.
+            ASSIGN_OR_RETURN(changes, plan());
+        }
+        for (const std::string& statement : changes.statements) {
+            RETURN_IF_ERROR(Run(session, statement));
+        }
+    }
+    if (!changes.add_key.empty()) {
+        if (const absl::Status added = Run(session, changes.add_key); !added.ok()) {
+            return added.code() == absl::StatusCode::kFailedPrecondition
+                       ? base::MakeError(added.code(), "KEY_CHANGED",
+                                         base::Concat("the rows of ", target_.DisplayName(),
+                                                      " do not suit its new key: ", added.message()),
+                                         "Replicate the table anew.")
+                       : added;
+        }
+    }
+    prepared_ = Prepared{.schema_id = batch.schema->id,
+                         .names = dialect_.ColumnNames(*batch.schema),
+                         .types = std::move(changes.types)};
+    return absl::OkStatus();
+}
+
+absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
+                                    sdk::ApplyResult& result) {
+    const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
+    if (batch.truncate_first) {
+        RETURN_IF_ERROR(Run(session, sql.Truncate()));
+    }
+    if (batch.rows.empty()) {
+        return absl::OkStatus();
+    }
+    result.rows_written = profile.full + profile.partial;
+    result.rows_deleted = profile.gone;
+    if (batch.append || batch.schema->append_only) {
+        return session.Load(sql.Target(), batch).status();
+    }
+    if (profile.unchanged.empty() && batch.rows.size() <= dialect_.InlineRows() &&
+        profile.bytes <= kInlineBytes) {
+        const std::string script = sql.Inline(batch, !batch.truncate_first);
+        return script.empty() ? absl::OkStatus() : Run(session, script);
+    }
+    return MergeStaged(session, sql, batch, profile, result);
+}
+
+absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
+                                      const BatchProfile& profile, sdk::ApplyResult& result) {
+    RETURN_IF_ERROR(session.Load(sql.Stage(), batch).status());
+    if (!profile.unchanged.empty()) {
+        RETURN_IF_ERROR(session.Load(sql.PartialStage(profile.unchanged), batch).status());
+        // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
+        ASSIGN_OR_RETURN(const int64_t resolved, session.Execute(sql.Resolve(profile.unchanged)));
+        if (resolved < profile.partial) {
+            ASSIGN_OR_RETURN(const auto rows, session.Query(sql.CountHoles(profile.unchanged)));
+            if (rows.size() != 1 || rows[0].size() != 1 ||
+                (rows[0][0] && !absl::SimpleAtoi(*rows[0][0], &result.holes))) {
+                return base::MakeError(absl::StatusCode::kInternal, "UNEXPECTED_ANSWER",
+                                       "the count of holes is not a number");
+            }
+        }
+    }
+    if (!batch.truncate_first) {
+        RETURN_IF_ERROR(Run(session, sql.DeleteStaged()));
+    }
+    return profile.full + profile.partial > 0 ? Run(session, sql.InsertStaged()) : absl::OkStatus();
+}
+
+}  // namespace millrace::sql

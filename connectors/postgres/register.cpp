@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "connectors/postgres/destination.h"
 #include "connectors/postgres/options.h"
 #include "connectors/postgres/source.h"
 #include "connectors/sdk/connector.h"
@@ -13,7 +14,11 @@ void Register(sdk::ConnectorRegistry& registry) {
     connector.documentation = "PostgreSQL 12 or newer.";
     connector.url_schemes = {"postgres", "postgresql"};
     connector.options = ConnectionOptions();
+    for (const sdk::OptionSpec& option : DestinationOptions()) {
+        connector.options.push_back(option);
+    }
     connector.make_source = MakeSource;
+    connector.make_destination = MakeDestination;
     // Connector types are folder names, so this one cannot be taken.
     registry.Add(std::move(connector)).IgnoreError();
 }

@@ -24,10 +24,10 @@ struct OptionSpec final {
     Kind kind = Kind::kString;
     bool required = false;
     bool secret = false;
-    std::string default_value;
-    std::string documentation;
+    std::string default_value = {};
+    std::string documentation = {};
     UrlPart url_part = UrlPart::kNone;
-    std::vector<std::string> choices;
+    std::vector<std::string> choices = {};
 };
 
 /// A configuration's options for one connector: clear ones and, apart from them, unsealed secrets.

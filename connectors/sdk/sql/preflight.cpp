@@ -1,5 +1,7 @@
 #include "connectors/sdk/sql/preflight.h"
 
+#include <set>
+
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
@@ -11,18 +13,68 @@ using sdk::Finding;
 using sdk::Findings;
 using sdk::Severity;
 
-absl::Status Probe(SqlSession& session, const Dialect& dialect, const sdk::StreamId& stream) {
-    const sdk::TableTarget probe{"_millrace_probe_" + stream.pipeline_uid.substr(0, 32), "probe"};
-    const std::string table = dialect.Qualified(probe);
-    RETURN_IF_ERROR(session.Begin());
-    for (const std::string& statement :
-         {base::Concat("CREATE SCHEMA ", dialect.QuoteIdentifier(probe.schema)),
-          base::Concat("CREATE TABLE ", table, " (id INTEGER)"),
-          base::Concat("INSERT INTO ", table, " VALUES (1)"), base::Concat("DELETE FROM ", table),
-          base::Concat("DROP TABLE ", table)}) {
+absl::Status RunAll(SqlSession& session, const std::vector<std::string>& statements) {
+    for (const std::string& statement : statements) {
         RETURN_IF_ERROR(session.Execute(statement).status());
     }
     return absl::OkStatus();
+}
+
+// In a transaction that the caller rolls back.
+absl::Status ProbeSchema(SqlSession& session, const Dialect& dialect, const std::string& schema) {
+    RETURN_IF_ERROR(session.Begin());
+    ASSIGN_OR_RETURN(const bool exists, session.SchemaExists(schema));
+    if (!exists) {
+        RETURN_IF_ERROR(
+            session.Execute(base::Concat("CREATE SCHEMA ", dialect.QuoteIdentifier(schema))).status());
+    }
+    const std::string probe = dialect.Qualified({schema, "_millrace_probe"});
+    return RunAll(session, {base::Concat("CREATE TABLE ", probe, " (id INTEGER)"),
+                            base::Concat("INSERT INTO ", probe, " VALUES (1)"),
+                            base::Concat("DELETE FROM ", probe), base::Concat("DROP TABLE ", probe)});
+}
+
+absl::Status ProbeCheckpoints(SqlSession& session, const Dialect& dialect) {
+    ASSIGN_OR_RETURN(const bool exists, CheckpointTable(session, dialect).Exists());
+    if (!exists) {
+        return ProbeSchema(session, dialect, std::string(CheckpointTable::kSchema));
+    }
+    RETURN_IF_ERROR(session.Begin());
+    const std::string table =
+        dialect.Qualified({std::string(CheckpointTable::kSchema), std::string(CheckpointTable::kTable)});
+    return RunAll(session, {base::Concat("UPDATE ", table, " SET epoch = epoch WHERE pipeline_uid = ''"),
+                            base::Concat("DELETE FROM ", table, " WHERE pipeline_uid = ''")});
+}
+
+Finding WriteFinding(const absl::Status& probed, const std::string& schema) {
+    if (probed.ok()) {
+        return {.code = "DST_WRITE",
+                .severity = Severity::kOk,
+                .message = base::Concat("tables can be made and written in schema ", schema),
+                .remedy = {},
+                .subject = schema};
+    }
+    Finding finding = sdk::FindingFromStatus(probed, schema);
+    finding.code = "DST_WRITE";
+    finding.message =
+        base::Concat("tables cannot be made or written in schema ", schema, ": ", finding.message);
+    return finding;
+}
+
+void CheckSchemas(SqlSession& session, const Dialect& dialect, const std::vector<sdk::TableTarget>& tables,
+                  Findings& findings) {
+    std::set<std::string> schemas;
+    for (const sdk::TableTarget& target : tables) {
+        schemas.insert(target.schema);
+    }
+    for (const std::string& schema : schemas) {
+        const absl::Status probed = ProbeSchema(session, dialect, schema);
+        session.Rollback();
+        findings.push_back(WriteFinding(probed, schema));
+    }
+    const absl::Status probed = ProbeCheckpoints(session, dialect);
+    session.Rollback();
+    findings.push_back(WriteFinding(probed, std::string(CheckpointTable::kSchema)));
 }
 
 absl::StatusOr<bool> HoldsStrangeRows(SqlSession& session, const Dialect& dialect,
@@ -59,19 +111,7 @@ Finding NotEmpty(const Dialect& dialect, const sdk::TableTarget& target) {
 Findings CheckDestination(SqlSession& session, const Dialect& dialect, const sdk::StreamId& stream,
                           const std::vector<sdk::TableTarget>& tables) {
     Findings findings;
-    const absl::Status probed = Probe(session, dialect, stream);
-    session.Rollback();
-    if (probed.ok()) {
-        findings.push_back({.code = "DST_WRITE",
-                            .severity = Severity::kOk,
-                            .message = "schemas and tables can be made and written",
-                            .remedy = {},
-                            .subject = {}});
-    } else {
-        Finding finding = sdk::FindingFromStatus(probed, dialect.product());
-        finding.code = "DST_WRITE";
-        findings.push_back(std::move(finding));
-    }
+    CheckSchemas(session, dialect, tables, findings);
     const absl::StatusOr<bool> checkpoints = CheckpointTable(session, dialect).Exists();
     if (!checkpoints.ok()) {
         findings.push_back(sdk::FindingFromStatus(checkpoints.status(), "_millrace.checkpoints"));

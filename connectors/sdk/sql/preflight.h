@@ -12,9 +12,9 @@
 
 namespace millrace::sql {
 
-/// Makes, fills and drops a probe schema and table in a transaction that is rolled back (DST_WRITE), then
-/// looks at each target: one that holds rows and has no checkpoint of this pipeline is critical
-/// (DST_NOT_EMPTY). Passed checks are findings of severity kOk.
+/// Makes, fills and drops a probe in every schema that is needed, `_millrace` included, in transactions that
+/// are rolled back (DST_WRITE); then looks at each target: one that holds rows and has no checkpoint of this
+/// pipeline is critical (DST_NOT_EMPTY). Passed checks are findings of severity kOk.
 sdk::Findings CheckDestination(SqlSession& session, const Dialect& dialect, const sdk::StreamId& stream,
                                const std::vector<sdk::TableTarget>& tables);
 

@@ -1,0 +1,98 @@
+#include "connectors/postgres/destination_error.h"
+
+#include <array>
+
+#include "absl/strings/match.h"
+#include "base/pq.h"
+#include "base/status.h"
+#include "base/text.h"
+
+namespace millrace::postgres {
+namespace {
+
+constexpr std::string_view kSqlState = "SQLSTATE_";
+
+// The name that the server's message quotes last; "" when there is none.
+std::string QuotedName(std::string_view message) {
+    const size_t prefix = message.rfind(" (SQLSTATE");
+    message = message.substr(0, prefix);
+    const size_t end = message.rfind(' ');
+    return std::string(end == std::string_view::npos ? message : message.substr(end + 1));
+}
+
+std::string GrantRemedy(std::string_view message, const Whereabouts& where) {
+    struct Grant final {
+        std::string_view object;
+        std::string_view statement;
+    };
+    static constexpr std::array<Grant, 5> kGrants = {{
+        {"permission denied to create temporary tables", "GRANT TEMPORARY ON DATABASE "},
+        {"permission denied for database ", "GRANT CREATE ON DATABASE "},
+        {"permission denied for schema ", "GRANT USAGE, CREATE ON SCHEMA "},
+        {"permission denied for table ", "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON TABLE "},
+        {"must be owner of table ", "ALTER TABLE "},
+    }};
+    const std::string role = base::QuoteIdentifier(where.role);
+    for (const Grant& grant : kGrants) {
+        if (!absl::StrContains(base::ToAbsl(message), base::ToAbsl(grant.object))) {
+            continue;
+        }
+        const bool owner = grant.statement == "ALTER TABLE ";
+        const bool database = absl::EndsWith(base::ToAbsl(grant.statement), "DATABASE ");
+        const std::string object = database ? base::QuoteIdentifier(where.database) : QuotedName(message);
+        return base::Concat("Run as the owner in the destination: ", grant.statement, object,
+                            owner ? " OWNER TO " : " TO ", role, ";");
+    }
+    return base::Concat("Give role ", role, " the right to create and write in the destination.");
+}
+
+}  // namespace
+
+absl::Status DestinationError(const absl::Status& status, const Whereabouts& where, std::string_view column) {
+    const std::string reason = base::ReasonOf(status);
+    if (!absl::StartsWith(reason, base::ToAbsl(kSqlState))) {
+        return status;
+    }
+    const std::string_view sqlstate = std::string_view(reason).substr(kSqlState.size());
+    const std::string_view message = base::ToStd(status.message());
+    using Code = absl::StatusCode;
+    if (sqlstate == "55P03") {
+        return base::MakeError(
+            Code::kUnavailable, "TABLE_LOCKED",
+            "another session holds a lock on the table for longer than we wait",
+            "Look for long transactions in pg_stat_activity; it is tried again by itself.");
+    }
+    if (sqlstate == "25006") {
+        return base::MakeError(Code::kUnavailable, "READ_ONLY", "the server accepts no writes at the moment",
+                               "Point the destination at the primary server.");
+    }
+    if (sqlstate == "57014") {
+        return base::MakeError(Code::kUnavailable, "CANCELLED", "the statement was cancelled at the server",
+                               "It is tried again by itself.");
+    }
+    if (sqlstate == "42501") {
+        return base::MakeError(Code::kPermissionDenied, "PERMISSION_DENIED", message,
+                               GrantRemedy(message, where));
+    }
+    if (sqlstate.substr(0, 2) == "22") {
+        return base::MakeError(Code::kFailedPrecondition, "VALUE_REJECTED",
+                               column.empty()
+                                   ? base::Concat("the destination refuses a value (SQLSTATE ", sqlstate, ")")
+                                   : base::Concat("the destination refuses a value of column \"", column,
+                                                  "\" (SQLSTATE ", sqlstate, ")"),
+                               "Give the destination's column a type that holds the source's values.");
+    }
+    if (sqlstate == "23505") {
+        return base::MakeError(
+            Code::kFailedPrecondition, "KEY_CONFLICT", message,
+            "Drop unique constraints that the source's table does not have, or empty the table "
+            "if rows were written to it by others.");
+    }
+    if (sqlstate.substr(0, 2) == "23") {
+        return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,
+                               "Drop constraints of the destination's table that are not its primary key.");
+    }
+    return status;
+}
+
+}  // namespace millrace::postgres

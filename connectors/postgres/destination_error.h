@@ -1,0 +1,24 @@
+/// What a failed statement of the destination half means for a table: code, reason and remedy.
+/// Not for: connection attempts (base/pq.h), the source half.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace millrace::postgres {
+
+/// Who asks and where: for remedies that can be pasted.
+struct Whereabouts final {
+    std::string database;
+    std::string role;
+};
+
+/// Refines an error of base::PqConnection: Unavailable (TABLE_LOCKED, READ_ONLY, CANCELLED), PermissionDenied
+/// with the GRANT, FailedPrecondition (VALUE_REJECTED, KEY_CONFLICT, CONSTRAINT_VIOLATED). `column` names the
+/// column of a refused value where it is known. Other errors pass unchanged.
+absl::Status DestinationError(const absl::Status& status, const Whereabouts& where,
+                              std::string_view column = {});
+
+}  // namespace millrace::postgres

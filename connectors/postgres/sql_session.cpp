@@ -1,0 +1,291 @@
+#include "connectors/postgres/sql_session.h"
+
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/postgres/copy_text.h"
+#include "connectors/postgres/type_name.h"
+
+namespace millrace::postgres {
+namespace {
+
+constexpr size_t kStagesKept = 32;
+constexpr size_t kCopyPiece = 256 * 1024;
+/// Below this the planner's guess from the table's size is good enough.
+constexpr int64_t kAnalyzeRows = 1000;
+
+constexpr const char* kSettings =
+    "SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET "
+    "extra_float_digits = 3;"
+    " SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';"
+    " SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
+    " SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'";
+
+std::string Keyword(const char* text) {
+    return text == nullptr ? std::string() : std::string(text);
+}
+
+std::string ColumnList(const sql::LoadTable& table) {
+    std::string list;
+    for (const sql::LoadColumn& column : table.columns) {
+        base::Append(list, list.empty() ? "" : ", ", base::QuoteIdentifier(column.name));
+    }
+    return list;
+}
+
+std::string NameOf(const sql::LoadTable& table) {
+    const std::string name = base::QuoteIdentifier(table.table);
+    return table.temporary() ? base::Concat("pg_temp.", name)
+                             : base::Concat(base::QuoteIdentifier(table.schema), ".", name);
+}
+
+}  // namespace
+
+SqlSession::SqlSession(std::unique_ptr<base::PqConnection> connection) : connection_(std::move(connection)) {
+    where_.database = Keyword(::PQdb(connection_->raw()));
+    where_.role = Keyword(::PQuser(connection_->raw()));
+}
+
+absl::StatusOr<std::unique_ptr<SqlSession>> SqlSession::Connect(const base::PqParameters& parameters) {
+    ASSIGN_OR_RETURN(auto connection, base::PqConnection::Connect(parameters));
+    RETURN_IF_ERROR(connection->Execute(kSettings).status());
+    return std::unique_ptr<SqlSession>(new SqlSession(std::move(connection)));
+}
+
+absl::Status SqlSession::Refine(const absl::Status& status) const {
+    return DestinationError(status, where_);
+}
+
+absl::Status SqlSession::Begin() {
+    begin_pending_ = true;
+    return absl::OkStatus();
+}
+
+absl::StatusOr<base::PqResult> SqlSession::Run(const std::string& sql) {
+    auto result = connection_->Execute(std::exchange(begin_pending_, false) ? "BEGIN; " + sql : sql);
+    if (!result.ok()) {
+        return Refine(result.status());
+    }
+    return result;
+}
+
+absl::Status SqlSession::Commit() {
+    filled_.clear();
+    if (std::exchange(begin_pending_, false)) {
+        return absl::OkStatus();
+    }
+    // COMMIT of a failed transaction answers without an error and rolls back.
+    if (::PQtransactionStatus(connection_->raw()) != PQTRANS_INTRANS) {
+        return connection_->healthy() ? base::MakeError(absl::StatusCode::kInternal, "TRANSACTION_FAILED",
+                                                        "the transaction has failed and cannot be committed")
+                                      : connection_->LastError("committing");
+    }
+    RETURN_IF_ERROR(Run("COMMIT").status());
+    committed_stages_ = stages_;
+    return absl::OkStatus();
+}
+
+void SqlSession::Rollback() {
+    filled_.clear();
+    stages_ = committed_stages_;
+    if (std::exchange(begin_pending_, false) || !connection_->healthy()) {
+        return;
+    }
+    const PGTransactionStatusType state = ::PQtransactionStatus(connection_->raw());
+    if (state == PQTRANS_INTRANS || state == PQTRANS_INERROR) {
+        // A failure leaves the session in a state that Reusable() sees.
+        connection_->Execute("ROLLBACK").status().IgnoreError();
+    }
+}
+
+absl::StatusOr<int64_t> SqlSession::Execute(const std::string& sql) {
+    ASSIGN_OR_RETURN(const base::PqResult result, Run(sql));
+    return result.affected();
+}
+
+absl::StatusOr<std::vector<SqlSession::Row>> SqlSession::Query(const std::string& sql) {
+    ASSIGN_OR_RETURN(const base::PqResult result, Run(sql));
+    std::vector<Row> rows(static_cast<size_t>(result.rows()));
+    for (int row = 0; row < result.rows(); ++row) {
+        for (int column = 0; column < result.columns(); ++column) {
+            Row& cells = rows[static_cast<size_t>(row)];
+            if (result.IsNull(row, column)) {
+                cells.emplace_back();
+            } else {
+                cells.emplace_back(result.Get(row, column));
+            }
+        }
+    }
+    return rows;
+}
+
+absl::Status SqlSession::MakeStage(const sql::LoadTable& table) {
+    const bool filled = !filled_.insert(table.table).second;
+    const auto known = std::find(stages_.begin(), stages_.end(), table.table);
+    if (known != stages_.end()) {
+        stages_.splice(stages_.begin(), stages_, known);
+        return filled ? Run(base::Concat("TRUNCATE ", NameOf(table))).status() : absl::OkStatus();
+    }
+    std::string sql;
+    if (stages_.size() >= kStagesKept) {
+        base::Append(sql, "DROP TABLE pg_temp.", base::QuoteIdentifier(stages_.back()), "; ");
+        stages_.pop_back();
+    }
+    base::Append(sql, "CREATE TEMPORARY TABLE ", base::QuoteIdentifier(table.table), " (");
+    for (const sql::LoadColumn& column : table.columns) {
+        base::Append(sql, &column == &table.columns.front() ? "" : ", ", base::QuoteIdentifier(column.name),
+                     " ", column.type);
+    }
+    base::Append(sql, ") ON COMMIT DELETE ROWS");
+    stages_.push_front(table.table);
+    return Run(sql).status();
+}
+
+absl::StatusOr<int64_t> SqlSession::Load(const sql::LoadTable& table, const sdk::Batch& batch) {
+    if (table.temporary()) {
+        RETURN_IF_ERROR(MakeStage(table));
+    }
+    ASSIGN_OR_RETURN(const int64_t rows, Copy(table, batch));
+    if (table.temporary() && rows >= kAnalyzeRows) {
+        RETURN_IF_ERROR(Analyze(table));
+    }
+    return rows;
+}
+
+absl::StatusOr<int64_t> SqlSession::Copy(const sql::LoadTable& table, const sdk::Batch& batch) {
+    if (begin_pending_) {
+        RETURN_IF_ERROR(Run("").status());
+    }
+    buffer_.clear();
+    const auto write = [&](base::PqConnection::CopyWriter& writer) -> absl::Status {
+        for (size_t row = 0; row < batch.rows.size(); ++row) {
+            if (table.partial_only && batch.rows[row].kind != sdk::BatchRow::Kind::kPartial) {
+                continue;
+            }
+            AppendCopyRow(buffer_, table, batch, row);
+            if (buffer_.size() >= kCopyPiece) {
+                RETURN_IF_ERROR(writer.Put(buffer_));
+                buffer_.clear();
+            }
+        }
+        return writer.Put(buffer_);
+    };
+    const auto rows = connection_->CopyIn(
+        base::Concat("COPY ", NameOf(table), " (", ColumnList(table), ") FROM STDIN"), write);
+    if (!rows.ok()) {
+        return DestinationError(rows.status(), where_, RefusedColumn(table, batch));
+    }
+    return rows;
+}
+
+std::string SqlSession::RefusedColumn(const sql::LoadTable& table, const sdk::Batch& batch) const {
+    // CONTEXT says: COPY name, line 3, column c2: "value". Only a name that we know ourselves is taken out of
+    // it.
+    const std::string text = Keyword(::PQerrorMessage(connection_->raw()));
+    for (const sql::LoadColumn& column : table.columns) {
+        if (column.origin == sql::LoadColumn::Origin::kCell &&
+            text.find(base::Concat(", column ", column.name, ": ")) != std::string::npos) {
+            return batch.schema->columns[static_cast<size_t>(column.index)].name;
+        }
+    }
+    return {};
+}
+
+absl::Status SqlSession::Analyze(const sql::LoadTable& table) {
+    std::string columns;
+    for (const sql::LoadColumn& column : table.columns) {
+        if (column.joined) {
+            base::Append(columns, columns.empty() ? "" : ", ", base::QuoteIdentifier(column.name));
+        }
+    }
+    return columns.empty() ? absl::OkStatus()
+                           : Run(base::Concat("ANALYZE ", NameOf(table), " (", columns, ")")).status();
+}
+
+absl::StatusOr<std::optional<sql::TableShape>> SqlSession::Describe(const sdk::TableTarget& table) {
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        Run(base::Concat(
+            "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+            " a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '',"
+            " coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0), k.conname"
+            " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'"
+            " LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
+            "a.attisdropped"
+            " WHERE n.nspname = ",
+            base::QuoteLiteral(table.schema), " AND c.relname = ", base::QuoteLiteral(table.table),
+            " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY a.attnum")));
+    if (result.rows() == 0) {
+        return std::nullopt;
+    }
+    sql::TableShape shape;
+    for (int row = 0; row < result.rows(); ++row) {
+        if (result.IsNull(row, 0)) {
+            // A table without columns.
+            continue;
+        }
+        shape.columns.push_back({.name = std::string(result.Get(row, 0)),
+                                 .type = std::string(result.Get(row, 1)),
+                                 .not_null = result.GetBool(row, 2),
+                                 .has_default = result.GetBool(row, 3),
+                                 .key_ordinal = static_cast<int>(result.GetInt(row, 4))});
+        shape.key_name = std::string(result.Get(row, 5));
+    }
+    return shape;
+}
+
+absl::StatusOr<bool> SqlSession::SchemaExists(const std::string& schema) {
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     Run(base::Concat("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ",
+                                      base::QuoteLiteral(schema))));
+    return result.rows() > 0;
+}
+
+absl::StatusOr<std::vector<std::string>> SqlSession::ColumnTypes(const sdk::TableSchema& schema) {
+    std::vector<std::string> types;
+    types.reserve(schema.columns.size());
+    for (const sdk::Column& column : schema.columns) {
+        if (schema.source != "postgres") {
+            types.push_back(TypeOf(column).ToString());
+            continue;
+        }
+        ASSIGN_OR_RETURN(types.emplace_back(), TypeAtServer(column.source_type));
+    }
+    return types;
+}
+
+absl::StatusOr<std::string> SqlSession::TypeAtServer(const std::string& source_type) {
+    TypeName type = TypeName::Parse(source_type);
+    if (IsPortable(type)) {
+        return source_type;
+    }
+    const std::string text = type.array ? "text[]" : "text";
+    if (IsServerBound(type)) {
+        return text;
+    }
+    // Composites are left out: they take other tables' columns along.
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        Run(base::Concat("SELECT oid::pg_catalog.regtype FROM pg_catalog.pg_type WHERE typtype <> 'c'"
+                         " AND oid = pg_catalog.to_regtype(",
+                         base::QuoteLiteral(type.base), ")")));
+    if (result.rows() == 0) {
+        return text;
+    }
+    type.base = std::string(result.Get(0, 0));
+    return type.ToString();
+}
+
+bool SqlSession::Reusable() {
+    // Sees a connection that the server has closed meanwhile without a round trip.
+    return connection_->healthy() && ::PQconsumeInput(connection_->raw()) == 1 && connection_->healthy() &&
+           ::PQtransactionStatus(connection_->raw()) == PQTRANS_IDLE;
+}
+
+}  // namespace millrace::postgres

@@ -1,0 +1,60 @@
+/// A PostgreSQL connection as the merge writer uses it. Not for: pooling (session_pool), the source half.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/pq.h"
+#include "connectors/postgres/destination_error.h"
+#include "connectors/sdk/sql/session.h"
+
+namespace millrace::postgres {
+
+/// Keeps its temporary tables for the next batch of the same shape; BEGIN travels with the first statement.
+class SqlSession final : public sql::SqlSession {
+ public:
+    /// Connects and sets what a replica's session needs. Errors as base::PqConnection::Connect.
+    static absl::StatusOr<std::unique_ptr<SqlSession>> Connect(const base::PqParameters& parameters);
+
+    absl::Status Begin() override;
+    absl::Status Commit() override;
+    void Rollback() override;
+    absl::StatusOr<int64_t> Execute(const std::string& sql) override;
+    absl::StatusOr<std::vector<Row>> Query(const std::string& sql) override;
+    absl::StatusOr<int64_t> Load(const sql::LoadTable& table, const sdk::Batch& batch) override;
+    absl::StatusOr<std::optional<sql::TableShape>> Describe(const sdk::TableTarget& table) override;
+    absl::StatusOr<bool> SchemaExists(const std::string& schema) override;
+    absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) override;
+
+    /// Whether the next user can take this session: connected, as far as is known without asking the server,
+    /// and outside any transaction.
+    [[nodiscard]] bool Reusable();
+
+ private:
+    explicit SqlSession(std::unique_ptr<base::PqConnection> connection);
+
+    absl::StatusOr<base::PqResult> Run(const std::string& sql);
+    absl::Status MakeStage(const sql::LoadTable& table);
+    absl::StatusOr<int64_t> Copy(const sql::LoadTable& table, const sdk::Batch& batch);
+    absl::Status Analyze(const sql::LoadTable& table);
+    absl::StatusOr<std::string> TypeAtServer(const std::string& source_type);
+    [[nodiscard]] absl::Status Refine(const absl::Status& status) const;
+    /// The column that the server's last COPY error was about, "" when unknown.
+    [[nodiscard]] std::string RefusedColumn(const sql::LoadTable& table, const sdk::Batch& batch) const;
+
+    std::unique_ptr<base::PqConnection> connection_;
+    Whereabouts where_;
+    bool begin_pending_ = false;
+    /// Temporary tables of this session, last used first: as this transaction sees them, and as the last
+    /// commit left them.
+    std::list<std::string> stages_;
+    std::list<std::string> committed_stages_;
+    /// Those that hold rows of this transaction.
+    std::set<std::string> filled_;
+    std::string buffer_;
+};
+
+}  // namespace millrace::postgres

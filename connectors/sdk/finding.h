@@ -11,14 +11,14 @@ namespace millrace::sdk {
 enum class Severity { kOk = 1, kInfo = 2, kWarning = 3, kCritical = 4 };
 
 struct Finding final {
-    std::string code;
+    std::string code{};
     Severity severity = Severity::kOk;
     /// One sentence: what was found, on which object.
-    std::string message;
+    std::string message{};
     /// What to type or change; "" when nothing is to be done.
-    std::string remedy;
+    std::string remedy{};
     /// Table, setting or host concerned.
-    std::string subject;
+    std::string subject{};
 };
 
 using Findings = std::vector<Finding>;

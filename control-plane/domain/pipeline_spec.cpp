@@ -1,0 +1,123 @@
+#include "control-plane/domain/pipeline_spec.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "control-plane/domain/connector_spec.h"
+
+namespace millrace::domain {
+namespace {
+
+constexpr int kMaxGlobs = 1000;
+constexpr size_t kMaxGlobBytes = 256;
+
+absl::Status Invalid(const char* reason, const std::string& message, const std::string& remedy) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument, reason, message, remedy);
+}
+
+absl::Status CheckGlobs(const google::protobuf::RepeatedPtrField<std::string>& globs) {
+    if (globs.size() > kMaxGlobs) {
+        return Invalid("TABLE_GLOB_INVALID", absl::StrCat("There are more than ", kMaxGlobs, " table globs."),
+                       "Use wildcards, e.g. \"sales.*\".");
+    }
+    for (const std::string& glob : globs) {
+        const size_t dot = glob.find('.');
+        if (dot == 0 || dot == std::string::npos || dot + 1 == glob.size() || glob.size() > kMaxGlobBytes) {
+            return Invalid("TABLE_GLOB_INVALID",
+                           absl::StrCat("\"", glob.substr(0, 100), "\" does not name tables."),
+                           "Write \"schema.table\"; '*' stands for any letters, \"*.*\" for every table.");
+        }
+    }
+    return absl::OkStatus();
+}
+
+absl::Status CheckFlush(const v1::FlushRules& flush) {
+    const bool negative = flush.rows() < 0 || flush.bytes() < 0 || flush.interval().seconds() < 0 ||
+                          flush.interval().nanos() < 0;
+    return negative
+               ? Invalid("FLUSH_INVALID", "A flush rule is negative.", "Use 0 for the destination's default.")
+               : absl::OkStatus();
+}
+
+}  // namespace
+
+void FillDefaults(v1::PipelineSpec& spec) {
+    if (spec.tables().empty()) {
+        spec.add_tables("*.*");
+    }
+    if (spec.desired_state() == v1::PipelineSpec::DESIRED_STATE_UNSPECIFIED) {
+        spec.set_desired_state(v1::PipelineSpec::DESIRED_STATE_DRAFT);
+    }
+}
+
+absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
+    if (spec.source().empty()) {
+        return Invalid("SOURCE_MISSING", "The pipeline names no source.",
+                       "Set spec.source to a connector's name.");
+    }
+    if (spec.destination().empty()) {
+        return Invalid("DESTINATION_MISSING", "The pipeline names no destination.",
+                       "Set spec.destination to a connector's name.");
+    }
+    if (spec.source() == spec.destination()) {
+        return Invalid("SAME_CONNECTOR",
+                       absl::StrCat("Source and destination are the same connector, ", spec.source(), "."),
+                       "Create a connector of its own for the destination.");
+    }
+    RETURN_IF_ERROR(CheckGlobs(spec.tables()));
+    RETURN_IF_ERROR(CheckGlobs(spec.exclude()));
+    return CheckFlush(spec.flush());
+}
+
+absl::Status CheckPipelineConnectors(const v1::Connector& source, const v1::Connector& destination,
+                                     const v1::DataPlane& plane) {
+    if (source.spec().data_plane() != destination.spec().data_plane()) {
+        return Invalid("DIFFERENT_PLANES",
+                       absl::StrCat("The source belongs to ", source.spec().data_plane(),
+                                    ", the destination to ", destination.spec().data_plane(), "."),
+                       "Use connectors of one data plane.");
+    }
+    const auto& descriptors = plane.status().descriptors();
+    const v1::ConnectorDescriptor* from = FindDescriptor(descriptors, source.spec().type());
+    if (from == nullptr || !from->is_source()) {
+        return Invalid("NOT_A_SOURCE",
+                       absl::StrCat("Connector ", source.metadata().name(), " of type ", source.spec().type(),
+                                    " cannot be read from."),
+                       "Use a connector whose type is a source.");
+    }
+    const v1::ConnectorDescriptor* to = FindDescriptor(descriptors, destination.spec().type());
+    if (to == nullptr || !to->is_destination()) {
+        return Invalid("NOT_A_DESTINATION",
+                       absl::StrCat("Connector ", destination.metadata().name(), " of type ",
+                                    destination.spec().type(), " cannot be written to."),
+                       "Use a connector whose type is a destination.");
+    }
+    return absl::OkStatus();
+}
+
+v1::PipelineConfig MakePipelineConfig(const v1::Pipeline& pipeline, const v1::Connector& source,
+                                      const v1::Connector& destination) {
+    const std::string& name = pipeline.metadata().name();
+    v1::PipelineConfig config;
+    config.set_name(name);
+    config.set_pipeline_id(name.substr(name.rfind('/') + 1));
+    config.set_generation(pipeline.metadata().generation());
+    config.set_uid(pipeline.metadata().uid());
+    *config.mutable_spec() = pipeline.spec();
+    *config.mutable_source() = source.spec();
+    *config.mutable_destination() = destination.spec();
+    return config;
+}
+
+bool DiffersFromDeployment(const v1::PipelineConfig& current, const v1::PipelineConfig& deployment) {
+    v1::PipelineConfig one = current;
+    v1::PipelineConfig other = deployment;
+    for (v1::PipelineConfig* config : {&one, &other}) {
+        config->clear_generation();
+        config->mutable_spec()->clear_desired_state();
+    }
+    return !google::protobuf::util::MessageDifferencer::Equals(one, other);
+}
+
+}  // namespace millrace::domain

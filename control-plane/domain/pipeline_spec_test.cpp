@@ -1,0 +1,95 @@
+#include "control-plane/domain/pipeline_spec.h"
+
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+
+namespace millrace::domain {
+namespace {
+
+v1::PipelineSpec Spec() {
+    v1::PipelineSpec spec;
+    spec.set_source("tenants/t/connectors/a");
+    spec.set_destination("tenants/t/connectors/b");
+    return spec;
+}
+
+v1::Connector Connector(const std::string& name, const std::string& type) {
+    v1::Connector connector;
+    connector.mutable_metadata()->set_name(name);
+    connector.mutable_spec()->set_type(type);
+    connector.mutable_spec()->set_data_plane("tenants/t/dataPlanes/d");
+    return connector;
+}
+
+v1::DataPlane Plane() {
+    v1::DataPlane plane;
+    auto* source = plane.mutable_status()->add_descriptors();
+    source->set_type("from");
+    source->set_is_source(true);
+    auto* destination = plane.mutable_status()->add_descriptors();
+    destination->set_type("to");
+    destination->set_is_destination(true);
+    return plane;
+}
+
+TEST(PipelineSpec, DefaultsToAllTablesOfADraft) {
+    v1::PipelineSpec spec = Spec();
+    FillDefaults(spec);
+    ASSERT_EQ(spec.tables_size(), 1);
+    EXPECT_EQ(spec.tables(0), "*.*");
+    EXPECT_EQ(spec.desired_state(), v1::PipelineSpec::DESIRED_STATE_DRAFT);
+    EXPECT_TRUE(CheckPipelineSpec(spec).ok());
+}
+
+TEST(PipelineSpec, RefusesWhatCannotRun) {
+    v1::PipelineSpec spec = Spec();
+    spec.clear_source();
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "SOURCE_MISSING");
+    spec = Spec();
+    spec.clear_destination();
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "DESTINATION_MISSING");
+    spec = Spec();
+    spec.set_destination(spec.source());
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "SAME_CONNECTOR");
+    for (const char* glob : {"orders", ".orders", "public.", ""}) {
+        spec = Spec();
+        spec.add_exclude(glob);
+        EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "TABLE_GLOB_INVALID") << glob;
+    }
+    spec = Spec();
+    spec.mutable_flush()->set_rows(-1);
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "FLUSH_INVALID");
+}
+
+TEST(PipelineSpec, WantsASourceAndADestinationOfOnePlane) {
+    const auto from = Connector("tenants/t/connectors/a", "from");
+    const auto to = Connector("tenants/t/connectors/b", "to");
+    EXPECT_TRUE(CheckPipelineConnectors(from, to, Plane()).ok());
+    EXPECT_EQ(base::ReasonOf(CheckPipelineConnectors(to, from, Plane())), "NOT_A_SOURCE");
+    EXPECT_EQ(base::ReasonOf(CheckPipelineConnectors(from, from, Plane())), "NOT_A_DESTINATION");
+    auto elsewhere = to;
+    elsewhere.mutable_spec()->set_data_plane("tenants/t/dataPlanes/e");
+    EXPECT_EQ(base::ReasonOf(CheckPipelineConnectors(from, elsewhere, Plane())), "DIFFERENT_PLANES");
+}
+
+TEST(PipelineSpec, ComparesWithTheDeploymentByWhatMatters) {
+    v1::Pipeline pipeline;
+    pipeline.mutable_metadata()->set_name("tenants/t/pipelines/shop");
+    pipeline.mutable_metadata()->set_generation(3);
+    *pipeline.mutable_spec() = Spec();
+    const auto from = Connector("tenants/t/connectors/a", "from");
+    auto to = Connector("tenants/t/connectors/b", "to");
+    (*to.mutable_spec()->mutable_options())["path"] = "x";
+    const auto deployment = MakePipelineConfig(pipeline, from, to);
+    EXPECT_EQ(deployment.pipeline_id(), "shop");
+    EXPECT_EQ(deployment.generation(), 3);
+    pipeline.mutable_metadata()->set_generation(4);
+    pipeline.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_PAUSED);
+    EXPECT_FALSE(DiffersFromDeployment(MakePipelineConfig(pipeline, from, to), deployment));
+    (*to.mutable_spec()->mutable_options())["path"] = "y";
+    EXPECT_TRUE(DiffersFromDeployment(MakePipelineConfig(pipeline, from, to), deployment));
+}
+
+}  // namespace
+}  // namespace millrace::domain

@@ -1,0 +1,115 @@
+/// One DuckDB file as every table of every pipeline in this process shares it: attached while somebody
+/// writes, released often enough that readers in other processes get in. Not for: what is written
+/// (session.h).
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "connectors/duckdb/engine.h"
+
+namespace millrace::duckdb {
+
+/// When the file is given up.
+struct LeasePolicy final {
+    /// The file is closed as soon as nobody uses it, and at the latest this long after it was opened: from
+    /// then on new leases wait until those that are out have come back.
+    std::chrono::milliseconds open_for{300};
+    /// How long it stays closed then.
+    std::chrono::milliseconds gap{60};
+    /// How long an opening waits for a lock of another process before it is an error.
+    std::chrono::milliseconds lock_wait{2000};
+};
+
+/// Thread-safe. A file must be open at most once in a process (its lock is the process's): get it from
+/// DatabaseFiles.
+class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
+ public:
+    /// `path` is absolute. Does not open.
+    DatabaseFile(std::string path, Engine::Limits limits, LeasePolicy policy);
+    ~DatabaseFile();
+    DatabaseFile(const DatabaseFile&) = delete;
+    DatabaseFile& operator=(const DatabaseFile&) = delete;
+
+    /// A connection whose default catalogue is the file. Keeps the file open: to be held for one transaction
+    /// or so.
+    class Lease final {
+     public:
+        ~Lease();
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        [[nodiscard]] Connection& connection() const { return *connection_; }
+        [[nodiscard]] bool has_json() const { return has_json_; }
+
+     private:
+        friend class DatabaseFile;
+        Lease(std::shared_ptr<DatabaseFile> file, std::unique_ptr<Connection> connection, bool has_json);
+        std::shared_ptr<DatabaseFile> file_;
+        std::unique_ptr<Connection> connection_;
+        bool has_json_;
+    };
+
+    /// Opens the file if need be; makes it if there is none. Blocks while the file is being given up (as long
+    /// as the longest transaction, then the gap): a thread that holds a lease must not ask for a second one.
+    /// Unavailable, reason FILE_LOCKED: another process has the file; retry. FailedPrecondition,
+    /// PermissionDenied: the path is no place for a file, or the file is not DuckDB's.
+    absl::StatusOr<std::unique_ptr<Lease>> Acquire();
+
+    [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] const Engine::Limits& limits() const { return limits_; }
+
+ private:
+    using Clock = std::chrono::steady_clock;
+    enum class State { kClosed, kOpening, kOpen, kClosing };
+
+    absl::Status AwaitOpen(std::unique_lock<std::mutex>& lock);
+    absl::Status OpenNow(std::unique_lock<std::mutex>& lock);
+    absl::Status Open();
+    absl::Status Attach();
+    absl::Status Make();
+    void Release(bool broken);
+    void Close(bool broken);
+
+    const std::string path_;
+    Engine::Limits limits_;
+    const LeasePolicy policy_;
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    State state_ = State::kClosed;
+    int leases_ = 0;
+    bool broken_ = false;
+    /// Counts openings, so that those who wait for one share its failure instead of each waiting out the lock
+    /// anew.
+    uint64_t openings_ = 0;
+    uint64_t failed_opening_ = 0;
+    absl::Status failure_;
+    Clock::time_point open_until_{};
+    Clock::time_point closed_at_{};
+
+    /// Only touched in states kOpening and kClosing, by the thread that set the state; read-only in kOpen.
+    std::unique_ptr<Engine> engine_;
+    std::unique_ptr<Connection> control_;
+};
+
+/// All files of a process, one object per file however its path is spelled. Thread-safe.
+class DatabaseFiles final {
+ public:
+    explicit DatabaseFiles(LeasePolicy policy = {}) : policy_(policy) {}
+    /// A file that is in use already keeps its limits.
+    std::shared_ptr<DatabaseFile> Get(const std::string& path, const Engine::Limits& limits);
+
+ private:
+    const LeasePolicy policy_;
+    std::mutex mutex_;
+    std::map<std::string, std::weak_ptr<DatabaseFile>> files_;
+};
+
+}  // namespace millrace::duckdb

@@ -1,0 +1,44 @@
+#include "connectors/duckdb/dialect.h"
+
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "base/text.h"
+#include "connectors/duckdb/type_map.h"
+
+namespace millrace::duckdb {
+namespace {
+
+std::string Lower(std::string_view text) {
+    return absl::AsciiStrToLower(base::ToAbsl(text));
+}
+
+}  // namespace
+
+std::vector<std::string> DuckDbDialect::ColumnNames(const sdk::TableSchema& schema) const {
+    std::vector<std::string> names;
+    std::set<std::string> taken;
+    // A made-up name must not take the place of a later column's own.
+    std::set<std::string> own;
+    for (const sdk::Column& column : schema.columns) {
+        own.insert(Lower(column.name));
+    }
+    for (const sdk::Column& column : schema.columns) {
+        std::string name = column.name;
+        for (int i = 2; taken.contains(Lower(name)); ++i) {
+            std::string candidate = base::Concat(column.name, "_", i);
+            if (!own.contains(Lower(candidate))) {
+                name = std::move(candidate);
+            }
+        }
+        taken.insert(Lower(name));
+        names.push_back(std::move(name));
+    }
+    return names;
+}
+
+sql::TypeFit DuckDbDialect::CompareTypes(const std::string& existing, const std::string& wanted) const {
+    return duckdb::CompareTypes(existing, wanted);
+}
+
+}  // namespace millrace::duckdb

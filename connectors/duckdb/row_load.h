@@ -1,0 +1,26 @@
+/// Streams a batch's rows into a table: cells as text, cast by DuckDB. Not for: transactions (session.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "connectors/duckdb/engine.h"
+#include "connectors/sdk/sql/session.h"
+
+namespace millrace::duckdb {
+
+/// Makes or empties a temporary `table`, then loads the rows that it asks for. Returns their number.
+/// VALUE_REJECTED names table and column when the value was refused before DuckDB saw it, and neither
+/// otherwise (FindRejected does).
+absl::StatusOr<int64_t> LoadRows(Connection& connection, const sql::LoadTable& table,
+                                 const sdk::Batch& batch);
+
+/// Outside any transaction: name of the first column one of whose cells DuckDB refuses; "" when there is
+/// none.
+absl::StatusOr<std::string> FindRejected(Connection& connection, const sql::LoadTable& table,
+                                         const sdk::Batch& batch);
+
+absl::Status ValueRejected(const sdk::Batch& batch, const std::string& column, const std::string& type);
+
+}  // namespace millrace::duckdb

@@ -1,0 +1,43 @@
+/// How resources look on a terminal and as JSON. Not for: fetching them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "millrace/v1/resources.pb.h"
+
+namespace millrace::cli {
+
+/// Aligned columns; the first row is the heading.
+std::string RenderTable(const std::vector<std::vector<std::string>>& rows);
+
+/// "live", "copying", …
+std::string StateWord(v1::PipelineStatus::State state);
+std::string StateWord(v1::TableStatus::State state);
+
+/// Last component of a resource name.
+std::string IdOf(const std::string& resource_name);
+
+/// Summary line, publisher line and one line per table.
+std::string RenderPipelineStatus(const v1::Pipeline& pipeline);
+/// One line per pipeline.
+std::string RenderPipelineList(const std::vector<v1::Pipeline>& pipelines);
+/// {"pipelines": […]}; numbers are numbers. Documented in docs/cli.md.
+std::string PipelinesAsJson(const std::vector<v1::Pipeline>& pipelines);
+
+std::string RenderConnectorList(const std::vector<v1::Connector>& connectors);
+/// Secrets show as "(sealed)".
+std::string ConnectorsAsJson(const std::vector<v1::Connector>& connectors);
+
+/// "  ✓ message" or "  ✗ message\n      remedy" for each.
+std::string RenderFindings(const std::vector<v1::Finding>& findings, bool with_passed);
+bool HasCritical(const std::vector<v1::Finding>& findings);
+
+/// "error: sentence\n       remedy".
+std::string RenderError(const absl::Status& status);
+
+std::string HumanBytes(int64_t bytes);
+std::string HumanCount(int64_t count);
+
+}  // namespace millrace::cli

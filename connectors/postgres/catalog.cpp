@@ -1,0 +1,144 @@
+#include "connectors/postgres/catalog.h"
+
+#include <charconv>
+
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/postgres/session.h"
+
+namespace millrace::postgres {
+namespace {
+
+// Deferrable indexes identify rows only at commit, partial and expression ones never do.
+constexpr std::string_view kUsableIndex =
+    "i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL";
+
+std::string TableQuery(std::string_view condition) {
+    return base::Concat(
+        "WITH RECURSIVE t AS (SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace "
+        "WHERE c.relkind IN ('r', 'p') AND ",
+        condition,
+        "), tree(relid) AS (SELECT oid FROM t UNION ALL SELECT h.inhrelid FROM pg_inherits h JOIN tree ON "
+        "h.inhparent = tree.relid JOIN pg_class p ON p.oid = tree.relid AND p.relkind = 'p') "
+        "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident, "
+        "(SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode, f.relreplident), ',' ORDER BY f.oid)) "
+        "FROM tree "
+        "JOIN pg_class f ON f.oid = tree.relid), "
+        "a.attname, a.atttypid, a.atttypmod, a.attnum, a.attnotnull, "
+        "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary AND ",
+        kUsableIndex,
+        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), "
+        "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND CASE t.relreplident WHEN 'd' THEN "
+        "i.indisprimary "
+        "WHEN 'i' THEN i.indisreplident ELSE false END AND ",
+        kUsableIndex,
+        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) "
+        "FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND "
+        "a.attgenerated = '' ORDER BY a.attnum");
+}
+
+std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
+    if (result.rows() == 0) {
+        return std::nullopt;
+    }
+    CatalogTable table;
+    table.oid = static_cast<uint32_t>(result.GetInt(0, 0));
+    table.schema = result.Get(0, 1);
+    table.table = result.Get(0, 2);
+    table.kind = result.Get(0, 3)[0];
+    table.identity = result.Get(0, 4)[0];
+    table.fingerprint = result.Get(0, 5);
+    for (int row = 0; row < result.rows(); ++row) {
+        if (result.IsNull(row, 6)) {
+            continue;
+        }
+        CatalogColumn column;
+        column.name = result.Get(row, 6);
+        column.type_oid = static_cast<uint32_t>(result.GetInt(row, 7));
+        column.typmod = static_cast<int32_t>(result.GetInt(row, 8));
+        column.attnum = static_cast<int>(result.GetInt(row, 9));
+        column.not_null = result.GetBool(row, 10);
+        column.primary_key = result.GetBool(row, 11);
+        column.identity = result.GetBool(row, 12);
+        base::Append(table.fingerprint, ":", column.name, ":", column.type_oid, ":", column.typmod);
+        table.columns.push_back(std::move(column));
+    }
+    return table;
+}
+
+// Follows domains to their base type, and one step from an array to its element. int2vector and oidvector
+// call themselves arrays but are not written like ones.
+constexpr std::string_view kTypeQuery =
+    "WITH RECURSIVE wanted AS (SELECT * FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS w(oid, typmod, "
+    "place)), "
+    "step(place, element, oid, typmod, typtype, next, next_typmod, next_element, over_domain) AS ("
+    "SELECT w.place, false, t.oid, w.typmod, t.typtype, "
+    "CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' AND t.oid NOT IN (22, 30) THEN "
+    "t.typelem "
+    "ELSE 0 END, "
+    "CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE w.typmod END, t.typtype <> 'd', false "
+    "FROM wanted w JOIN pg_type t ON t.oid = w.oid "
+    "UNION ALL "
+    "SELECT s.place, s.next_element, t.oid, s.next_typmod, t.typtype, "
+    "CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN NOT s.next_element AND t.typcategory = 'A' AND "
+    "t.oid NOT IN (22, 30) THEN t.typelem ELSE 0 END, "
+    "CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE s.next_typmod END, s.next_element OR t.typtype <> 'd', "
+    "s.over_domain OR (s.next_element AND t.typtype = 'd') "
+    "FROM step s JOIN pg_type t ON t.oid = s.next WHERE s.next <> 0) "
+    "SELECT place, element, oid, typmod, typtype, format_type(oid, typmod), over_domain FROM step "
+    "WHERE typtype <> 'd' ORDER BY place, element";
+
+void ReadType(const base::PqResult& result, int row, std::vector<ColumnType>& types) {
+    ColumnType& column = types[static_cast<size_t>(result.GetInt(row, 0) - 1)];
+    const ScalarType scalar{.oid = static_cast<uint32_t>(result.GetInt(row, 2)),
+                            .typmod = static_cast<int32_t>(result.GetInt(row, 3)),
+                            .is_enum = result.Get(row, 4) == "e"};
+    SetNumericBounds(scalar, column);
+    if (!result.GetBool(row, 1)) {
+        column.source_type = result.Get(row, 5);
+        column.type = LogicalTypeOf(scalar);
+        return;
+    }
+    column.type = sdk::LogicalType::kArray;
+    column.element = LogicalTypeOf(scalar);
+    if (result.GetBool(row, 6)) {
+        column.source_type = base::Concat(result.Get(row, 5), "[]");
+    }
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid) {
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     session.ExecuteParams(TableQuery("c.oid = $1::oid"), {base::Concat(oid)}));
+    return ReadRows(result);
+}
+
+absl::StatusOr<std::optional<CatalogTable>> FindCatalogTable(base::PqConnection& session,
+                                                             const std::string& schema,
+                                                             const std::string& table) {
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     session.ExecuteParams(TableQuery("n.nspname = $1 AND c.relname = $2"), {schema, table}));
+    return ReadRows(result);
+}
+
+absl::StatusOr<std::vector<ColumnType>> ResolveTypes(base::PqConnection& session,
+                                                     const std::vector<RelationColumn>& columns) {
+    std::vector<std::string> oids;
+    std::vector<std::string> typmods;
+    for (const RelationColumn& column : columns) {
+        oids.push_back(base::Concat(column.type_oid));
+        typmods.push_back(base::Concat(column.typmod));
+    }
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        session.ExecuteParams(std::string(kTypeQuery), {ArrayLiteral(oids), ArrayLiteral(typmods)}));
+    std::vector<ColumnType> types(columns.size());
+    for (int row = 0; row < result.rows(); ++row) {
+        ReadType(result, row, types);
+    }
+    return types;
+}
+
+}  // namespace millrace::postgres

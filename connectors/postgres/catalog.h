@@ -1,0 +1,54 @@
+/// Reads what tables and types look like from a server's catalogue. Not for: deciding what is selected or
+/// published.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/pq.h"
+#include "connectors/postgres/pgoutput_decoder.h"
+#include "connectors/postgres/type_map.h"
+
+namespace millrace::postgres {
+
+struct CatalogColumn final {
+    std::string name;
+    uint32_t type_oid = 0;
+    int32_t typmod = -1;
+    int attnum = 0;
+    bool not_null = false;
+    /// Part of the primary key.
+    bool primary_key = false;
+    /// Part of the identity index (primary key under identity DEFAULT, the named index under USING INDEX).
+    bool identity = false;
+};
+
+/// A table as the session's snapshot sees it. Generated columns are left out: the stream does not carry them.
+struct CatalogTable final {
+    uint32_t oid = 0;
+    std::string schema;
+    std::string table;
+    char kind = 'r';
+    /// pg_class.relreplident.
+    char identity = 'd';
+    std::vector<CatalogColumn> columns;
+    /// Changes when the table, or a partition of it, gets another shape or another file.
+    std::string fingerprint;
+};
+
+/// Nothing when no table has this oid.
+absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid);
+
+/// Nothing when there is no such table or partitioned table.
+absl::StatusOr<std::optional<CatalogTable>> FindCatalogTable(base::PqConnection& session,
+                                                             const std::string& schema,
+                                                             const std::string& table);
+
+/// One type for each column, in order; a type that no longer exists reads as text.
+absl::StatusOr<std::vector<ColumnType>> ResolveTypes(base::PqConnection& session,
+                                                     const std::vector<RelationColumn>& columns);
+
+}  // namespace millrace::postgres

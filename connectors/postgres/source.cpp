@@ -1,0 +1,313 @@
+#include "connectors/postgres/source.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/postgres/change_assembler.h"
+#include "connectors/postgres/lsn.h"
+#include "connectors/postgres/options.h"
+#include "connectors/postgres/preflight.h"
+#include "connectors/postgres/publication.h"
+#include "connectors/postgres/replication_stream.h"
+#include "connectors/postgres/session.h"
+#include "connectors/postgres/slot.h"
+#include "connectors/postgres/snapshot_copy.h"
+#include "connectors/postgres/table_list.h"
+#include "connectors/postgres/table_schema.h"
+
+namespace millrace::postgres {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// After our own receiver was closed the server needs a moment to notice.
+constexpr std::chrono::seconds kRemovePatience{3};
+
+// On a standby the position is what was replayed; nothing later can be seen there.
+constexpr std::string_view kPositionSql =
+    "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+
+absl::Status NotOpen(std::string_view what) {
+    return base::MakeError(absl::StatusCode::kFailedPrecondition, "NOT_OPEN",
+                           base::Concat(what, " was called before it was opened"));
+}
+
+class PostgresSource final : public sdk::Source {
+ public:
+    PostgresSource(base::PqParameters parameters, const std::string& stream)
+        : parameters_(std::move(parameters)), names_(NamesFor(stream)) {}
+
+    sdk::Findings Preflight(const sdk::TableSelection& selection) override {
+        return RunPreflight(parameters_, names_, selection);
+    }
+    absl::StatusOr<std::vector<sdk::SourceTable>> ListTables(const sdk::TableSelection& selection) override;
+    absl::StatusOr<sdk::SourceIdentity> Identify() override;
+    absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
+    absl::StatusOr<bool> HasSlot() override;
+
+    absl::StatusOr<uint64_t> BeginCopy(bool new_slot) override;
+    absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override;
+    absl::StatusOr<int64_t> CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
+                                      sdk::ChangeHandler& handler) override;
+    absl::Status EndCopy() override;
+
+    absl::Status Start(uint64_t end) override;
+    absl::StatusOr<int> Poll(sdk::ChangeHandler& handler, std::chrono::milliseconds timeout,
+                             int max_events) override;
+    void Acknowledge(uint64_t end) override;
+    absl::Status SendFeedback(bool now) override;
+
+    absl::StatusOr<uint64_t> CurrentPosition() override;
+    absl::Status Heartbeat() override;
+    absl::StatusOr<sdk::RetainedLog> Retained() override;
+    absl::Status Remove() override;
+
+ private:
+    /// The ordinary session, made again when it was lost.
+    absl::StatusOr<base::PqConnection*> Session();
+    absl::Status TakeCopyLock();
+    absl::StatusOr<SlotState> UsableSlot();
+    absl::StatusOr<sdk::SchemaPtr> ResolveRelation(const Relation& relation);
+    absl::Status HandleFrame(const Frame& frame, sdk::ChangeHandler& handler);
+
+    base::PqParameters parameters_;
+    ObjectNames names_;
+    std::unique_ptr<base::PqConnection> session_;
+    /// Its session holds the advisory lock that keeps other workers from copying.
+    std::unique_ptr<base::PqConnection> copy_lock_;
+    std::unique_ptr<SnapshotCopy> copy_;
+    std::unique_ptr<ReplicationStream> stream_;
+    std::optional<ChangeAssembler> assembler_;
+    PgoutputMessage message_;
+};
+
+absl::StatusOr<base::PqConnection*> PostgresSource::Session() {
+    if (session_ && !session_->healthy()) {
+        session_.reset();
+    }
+    if (!session_) {
+        ASSIGN_OR_RETURN(session_, ConnectSession(parameters_));
+    }
+    return session_.get();
+}
+
+absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
+    const sdk::TableSelection& selection) {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, ListAllTables(*session));
+    return SelectTables(tables, selection);
+}
+
+absl::StatusOr<sdk::SourceIdentity> PostgresSource::Identify() {
+    ASSIGN_OR_RETURN(const std::unique_ptr<base::PqConnection> replication, ConnectReplication(parameters_));
+    ASSIGN_OR_RETURN(const base::PqResult result, replication->Execute("IDENTIFY_SYSTEM"));
+    return sdk::SourceIdentity{.system_id = std::string(result.Get(0, 0)),
+                               .timeline = static_cast<uint32_t>(result.GetInt(0, 1))};
+}
+
+absl::Status PostgresSource::Prepare(const std::vector<sdk::SourceTable>& tables) {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    return PreparePublications(*session, names_, tables);
+}
+
+absl::StatusOr<bool> PostgresSource::HasSlot() {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, ReadSlot(*session, names_.slot));
+    if (slot && slot->lost) {
+        return SlotLostError(names_.slot);
+    }
+    return slot.has_value();
+}
+
+absl::Status PostgresSource::TakeCopyLock() {
+    if (copy_lock_ && copy_lock_->healthy()) {
+        return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> lock, ConnectSession(parameters_));
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        lock->ExecuteParams("SELECT pg_try_advisory_lock(hashtextextended('millrace copy ' || $1, 0))",
+                            {names_.slot}));
+    if (!result.GetBool(0, 0)) {
+        return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
+                               base::Concat("another worker copies the tables of ", names_.slot),
+                               "This one takes over if the other stops.");
+    }
+    copy_lock_ = std::move(lock);
+    return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> PostgresSource::BeginCopy(bool new_slot) {
+    copy_.reset();
+    RETURN_IF_ERROR(TakeCopyLock());
+    ASSIGN_OR_RETURN(copy_, SnapshotCopy::Open(parameters_, names_, new_slot));
+    return copy_->consistent_point();
+}
+
+absl::StatusOr<sdk::SchemaPtr> PostgresSource::Describe(const sdk::SourceTable& table) {
+    return copy_ ? copy_->Describe(table) : NotOpen("Describe");
+}
+
+absl::StatusOr<int64_t> PostgresSource::CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
+                                                  sdk::ChangeHandler& handler) {
+    if (!copy_) {
+        return NotOpen("CopyTable");
+    }
+    return copy_->Copy(table, first_seq, handler);
+}
+
+absl::Status PostgresSource::EndCopy() {
+    copy_.reset();
+    return absl::OkStatus();
+}
+
+absl::StatusOr<SlotState> PostgresSource::UsableSlot() {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, ReadSlot(*session, names_.slot));
+    if (!slot) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "SLOT_MISSING",
+                               base::Concat("replication slot ", names_.slot, " does not exist any more"),
+                               "Copy the tables anew: changes since it was dropped are unknown.");
+    }
+    if (slot->lost) {
+        return SlotLostError(names_.slot);
+    }
+    if (slot->active) {
+        return SlotActiveError(names_.slot);
+    }
+    return *slot;
+}
+
+absl::Status PostgresSource::Start(uint64_t end) {
+    stream_.reset();
+    ASSIGN_OR_RETURN(const SlotState slot, UsableSlot());
+    if (end != 0 && slot.confirmed > end) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "SLOT_AHEAD",
+                               base::Concat("replication slot ", names_.slot, " stands at ",
+                                            FormatLsn(slot.confirmed), ", beyond ", FormatLsn(end),
+                                            ", where this pipeline stopped: changes between them are gone"),
+                               "Copy the tables anew, and let nothing else read from this slot.");
+    }
+    ASSIGN_OR_RETURN(stream_, ReplicationStream::Open(parameters_, names_, std::max(end, slot.confirmed)));
+    assembler_.emplace([this](const Relation& relation) { return ResolveRelation(relation); });
+    copy_lock_.reset();
+    return absl::OkStatus();
+}
+
+absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& relation) {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(const std::optional<CatalogTable> table, ReadCatalogTable(*session, relation.oid));
+    ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(*session, relation.columns));
+    return BuildSchema(relation, table, types);
+}
+
+absl::Status PostgresSource::HandleFrame(const Frame& frame, sdk::ChangeHandler& handler) {
+    if (frame.kind == Frame::Kind::kData) {
+        RETURN_IF_ERROR(DecodePgoutput(frame.payload, message_));
+        return assembler_->Handle(message_, handler);
+    }
+    // Inside a transaction the server's position says nothing about what is whole.
+    return assembler_->in_transaction() ? absl::OkStatus() : handler.OnProgress(frame.position);
+}
+
+absl::StatusOr<int> PostgresSource::Poll(sdk::ChangeHandler& handler, std::chrono::milliseconds timeout,
+                                         int max_events) {
+    if (!stream_) {
+        return NotOpen("Poll");
+    }
+    const Clock::time_point deadline = Clock::now() + timeout;
+    const uint64_t last_event = assembler_->events() + static_cast<uint64_t>(std::max(max_events, 1));
+    int handled = 0;
+    while (assembler_->events() < last_event) {
+        RETURN_IF_ERROR(stream_->SendFeedbackIfDue());
+        ASSIGN_OR_RETURN(const Frame frame, stream_->Next());
+        if (frame.kind != Frame::Kind::kNone) {
+            RETURN_IF_ERROR(HandleFrame(frame, handler));
+            ++handled;
+            continue;
+        }
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+        const auto wait = handled > 0 ? std::chrono::milliseconds(0) : left;
+        ASSIGN_OR_RETURN(const bool more, stream_->Wait(wait));
+        if (!more && (handled > 0 || Clock::now() >= deadline)) {
+            break;
+        }
+    }
+    return handled;
+}
+
+void PostgresSource::Acknowledge(uint64_t end) {
+    if (stream_) {
+        stream_->Acknowledge(end);
+    }
+}
+
+absl::Status PostgresSource::SendFeedback(bool now) {
+    if (!stream_) {
+        return NotOpen("SendFeedback");
+    }
+    return now ? stream_->SendFeedback() : stream_->SendFeedbackIfDue();
+}
+
+absl::StatusOr<uint64_t> PostgresSource::CurrentPosition() {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(const base::PqResult result, session->Execute(base::Concat("SELECT ", kPositionSql)));
+    if (const auto position = ParseLsn(result.Get(0, 0))) {
+        return *position;
+    }
+    return base::MakeError(absl::StatusCode::kInternal, "PROTOCOL", "the server gave no log position");
+}
+
+absl::Status PostgresSource::Heartbeat() {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    // A standby cannot write; there the server's keepalives must do.
+    const absl::Status written =
+        session
+            ->ExecuteParams(
+                "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, $1, '') END",
+                {std::string(kHeartbeatPrefix)})
+            .status();
+    // So must they where the role is kept from the function.
+    return written.code() == absl::StatusCode::kPermissionDenied ? absl::OkStatus() : written;
+}
+
+absl::StatusOr<sdk::RetainedLog> PostgresSource::Retained() {
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        session->ExecuteParams(base::Concat("SELECT p.lsn, s.confirmed_flush_lsn, "
+                                            "coalesce(pg_wal_lsn_diff(p.lsn, s.restart_lsn), 0)::bigint "
+                                            "FROM (SELECT ",
+                                            kPositionSql,
+                                            " AS lsn) p LEFT JOIN pg_replication_slots s "
+                                            "ON s.slot_name = $1"),
+                               {names_.slot}));
+    return sdk::RetainedLog{.durable_position = std::string(result.Get(0, 1)),
+                            .source_position = std::string(result.Get(0, 0)),
+                            .bytes = std::max<int64_t>(0, result.GetInt(0, 2))};
+}
+
+absl::Status PostgresSource::Remove() {
+    stream_.reset();
+    copy_.reset();
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    RETURN_IF_ERROR(DropSlot(*session, names_.slot, kRemovePatience));
+    RETURN_IF_ERROR(DropPublications(*session, names_));
+    copy_lock_.reset();
+    return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<sdk::Source>> MakeSource(const sdk::Options& options,
+                                                        const std::string& stream) {
+    return std::make_unique<PostgresSource>(ConnectionParameters(options), stream);
+}
+
+}  // namespace millrace::postgres

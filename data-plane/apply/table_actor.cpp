@@ -1,0 +1,403 @@
+#include "data-plane/apply/table_actor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+
+namespace millrace::apply {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kFirstRetry{100};
+constexpr milliseconds kLongestRetry{15'000};
+constexpr seconds kHeldRetry{30};
+/// Two workers that both believe in their assignment must not take the table from each other as fast as they
+/// can.
+constexpr milliseconds kFencedRetry{1'000};
+constexpr int kFencedLimit = 5;
+
+constexpr char kResyncRemedy[] = "resync the table: records that were not applied have left Kafka";
+constexpr char kFencedRemedy[] =
+    "find the other worker that writes this table outside the pipeline's consumer group";
+
+}  // namespace
+
+TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destination& destination,
+                       std::unique_ptr<codec::EventCodec> codec, codec::SchemaLookup schemas, TablePort& port,
+                       ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes)
+    : identity_(std::move(identity)),
+      destination_(destination),
+      codec_(std::move(codec)),
+      schemas_(std::move(schemas)),
+      look_up_([this](uint64_t id) { return LookUp(id); }),
+      port_(port),
+      clock_(clock),
+      inbox_(total_bytes),
+      policy_(limits),
+      backoff_(kFirstRetry, kLongestRetry),
+      metrics_(std::move(metrics)) {
+    facts_.topic = identity_.stream.topic;
+}
+
+std::optional<TimePoint> TableActor::Step() {
+    const TimePoint now = clock_.Now();
+    const bool kicked = kicked_.exchange(false);
+    if (stop_requested_) {
+        Release();
+        Enter(TableState::kStopped);
+        return std::nullopt;
+    }
+    if (pause_requested_) {
+        if (taken_over_) {
+            Release();
+        }
+        Recovered();
+        waiting_to_retry_ = false;
+        Enter(TableState::kPaused);
+        return std::nullopt;
+    }
+    if (waiting_to_retry_) {
+        if (!kicked && (!retry_at_ || now < *retry_at_)) {
+            if (taken_over_ && port_.UnderPressure()) {
+                // Memory that waits must not stop the tables that work; the way back starts at the
+                // checkpoint.
+                Release();
+            }
+            return retry_at_;
+        }
+        waiting_to_retry_ = false;
+    }
+    return Advance(now);
+}
+
+std::optional<TimePoint> TableActor::Advance(TimePoint now) {
+    if (absl::Status status = inbox_.TakeError(); !status.ok()) {
+        // What was read is given up: the way back starts at the checkpoint.
+        Release();
+        return OnError(status, Stage::kRead, now);
+    }
+    if (!taken_over_) {
+        return TakeOver(now);
+    }
+    return sealed_ ? ApplySealed(now) : Drain(now);
+}
+
+absl::Status TableActor::OpenWriter() {
+    if (writer_) {
+        return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const sdk::TableTarget target, identity_.target());
+    {
+        const std::lock_guard lock(mutex_);
+        facts_.schema = target.schema;
+        facts_.table = target.table;
+        metrics_.NameTable(target.DisplayName());
+    }
+    ASSIGN_OR_RETURN(writer_, destination_.OpenTable(target, identity_.stream));
+    return absl::OkStatus();
+}
+
+std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
+    if (!failed_stage_) {
+        Enter(TableState::kTakingOver);
+    }
+    if (absl::Status status = OpenWriter(); !status.ok()) {
+        return OnError(status, Stage::kTakeOver, now);
+    }
+    absl::StatusOr<sdk::Checkpoint> checkpoint = writer_->TakeOver();
+    if (!checkpoint.ok()) {
+        return OnError(checkpoint.status(), Stage::kTakeOver, now);
+    }
+    if (stop_requested_ || pause_requested_) {
+        return now;
+    }
+    base::LogInfo("table taken over",
+                  {{"topic", topic()}, {"offset", checkpoint->next_offset}, {"epoch", checkpoint->epoch}});
+    taken_over_ = true;
+    folder_.Reset(checkpoint->generation);
+    only_copy_so_far_ = checkpoint->next_offset == 0;
+    if (failed_stage_ == Stage::kTakeOver) {
+        Recovered();
+    }
+    if (!failed_stage_) {
+        Enter(TableState::kLive);
+    }
+    port_.Subscribe(*this, checkpoint->next_offset, inbox_.session());
+    return std::nullopt;
+}
+
+std::optional<TimePoint> TableActor::Drain(TimePoint now) {
+    const absl::StatusOr<bool> drained = FoldWaiting(now);
+    if (!drained.ok()) {
+        return OnError(drained.status(), Stage::kRead, now);
+    }
+    if (!*drained) {
+        return SealAndApply(now);
+    }
+    if (folder_.empty()) {
+        if (failed_stage_ && inbox_.at_end()) {
+            Recovered();
+            Enter(TableState::kLive);
+        }
+        return std::nullopt;
+    }
+    const std::optional<TimePoint> due = policy_.Due(HeldNow(), now, port_.UnderPressure());
+    return *due <= now ? SealAndApply(now) : due;
+}
+
+absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
+    while (true) {
+        if (work_at_ == work_.size()) {
+            work_.clear();
+            work_at_ = 0;
+            if (!inbox_.Take(work_)) {
+                return true;
+            }
+            NoteOldestTaken();
+        }
+        bus::Record& record = work_[work_at_];
+        absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
+        if (status.ok() && folder_.MustFlush(decoded_.event.schema->id)) {
+            return false;
+        }
+        const bool first = folder_.empty();
+        if (status.ok()) {
+            status = folder_.Add(
+                decoded_.event,
+                {record.offset, static_cast<int64_t>(record.key.size() + record.value.size()), record.owner});
+        }
+        if (!status.ok()) {
+            if (!folder_.empty()) {
+                // What stands before the bad record is applied first.
+                return false;
+            }
+            return base::Annotate(status, base::Concat(topic(), " at offset ", record.offset));
+        }
+        if (first) {
+            folding_since_ = now;
+            NoteOldestFolded();
+        }
+        folded_cost_ += Inbox::CostOf(record);
+        record.owner.reset();
+        ++work_at_;
+        if (policy_.Full(HeldNow())) {
+            return false;
+        }
+    }
+}
+
+absl::StatusOr<sdk::SchemaPtr> TableActor::LookUp(uint64_t schema_id) {
+    if (last_schema_ && last_schema_->id == schema_id) {
+        return last_schema_;
+    }
+    ASSIGN_OR_RETURN(last_schema_, schemas_(schema_id));
+    const std::lock_guard lock(mutex_);
+    facts_.append_only = last_schema_->append_only;
+    return last_schema_;
+}
+
+std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
+    sealed_held_ = HeldNow();
+    sealed_only_copy_ = folder_.only_copy() && (only_copy_so_far_ || folder_.truncated());
+    sealed_ = folder_.Seal(sealed_only_copy_);
+    sealed_cost_ = std::exchange(folded_cost_, 0);
+    return ApplySealed(now);
+}
+
+std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
+    const TimePoint began = clock_.Now();
+    const absl::StatusOr<sdk::ApplyResult> result = writer_->Apply(*sealed_);
+    if (!result.ok()) {
+        return OnError(result.status(), Stage::kApply, now);
+    }
+    OnApplied(*result, began);
+    return work_at_ < work_.size() || inbox_.untaken_bytes() > 0 ? std::optional(now) : std::nullopt;
+}
+
+void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
+    const sdk::Batch batch = std::move(*sealed_);
+    sealed_.reset();
+    only_copy_so_far_ = sealed_only_copy_;
+    policy_.Applied();
+    fenced_ = 0;
+    const double took = std::chrono::duration<double>(clock_.Now() - began).count();
+    const int64_t holes = result.holes + folder_.holes() - std::exchange(holes_reported_, folder_.holes());
+    {
+        const std::lock_guard lock(mutex_);
+        metrics_.Applied(batch.events, took, holes);
+        facts_.rows_applied += batch.events;
+        ++facts_.batches;
+        facts_.last_commit_time_us = batch.last_commit_time_us;
+        facts_.last_applied_time_us = clock_.WallMicros();
+        oldest_us_ = 0;
+        stalled_us_ = 0;
+    }
+    NoteOldestTaken();
+    Recovered();
+    Enter(TableState::kLive);
+    port_.CommitApplied(topic(), inbox_.MarkApplied(batch.events, sealed_cost_, batch.next_offset));
+}
+
+std::optional<TimePoint> TableActor::OnError(const absl::Status& status, Stage stage, TimePoint now) {
+    failed_stage_ = stage;
+    failing_ = true;
+    const Remediation remediation = Decide(status);
+    const std::optional<TimePoint> retry = WaitBeforeRetry(remediation, now);
+    waiting_to_retry_ = true;
+    retry_at_ = retry;
+    const bool held = remediation == Remediation::kHold || remediation == Remediation::kFail ||
+                      (retry && *retry - now >= kHeldRetry);
+    if (held) {
+        Release();
+    }
+    ShowError(status, held ? TableState::kHeld : TableState::kRetrying, retry, now);
+    return retry;
+}
+
+std::optional<TimePoint> TableActor::WaitBeforeRetry(Remediation remediation, TimePoint now) {
+    switch (remediation) {
+        case Remediation::kRetry:
+            return now + backoff_.Next();
+        case Remediation::kSmallerBatch: {
+            if (!sealed_) {
+                return now + backoff_.Next();
+            }
+            const bool smaller = policy_.Shrink(sealed_held_);
+            // The outcome may be unknown (no memory to answer with): the checkpoint tells where to go on.
+            Release();
+            return smaller ? now + backoff_.Next() : now + kHeldRetry;
+        }
+        case Remediation::kTakeOverAgain:
+            Release();
+            return ++fenced_ > kFencedLimit ? now + kHeldRetry
+                                            : now + std::max(kFencedRetry, backoff_.Next());
+        case Remediation::kHold:
+            return now + kHeldRetry;
+        case Remediation::kFail:
+            break;
+    }
+    return std::nullopt;
+}
+
+void TableActor::ShowError(const absl::Status& status, TableState state, std::optional<TimePoint> retry,
+                           TimePoint now) {
+    const std::string reason = base::ReasonOf(status);
+    std::string remedy = base::RemedyOf(status);
+    if (remedy.empty() && reason == kOffsetGoneReason) {
+        remedy = kResyncRemedy;
+    } else if (remedy.empty() && reason == kFencedReason) {
+        remedy = kFencedRemedy;
+    }
+    bool news = false;
+    {
+        const std::lock_guard lock(mutex_);
+        metrics_.Failed(reason);
+        news = facts_.state != state || facts_.reason != reason;
+        facts_.state = state;
+        facts_.error = std::string(status.message());
+        facts_.reason = reason;
+        facts_.remedy = remedy;
+        ++facts_.attempts;
+        facts_.next_retry_time_us =
+            retry ? clock_.WallMicros() +
+                        std::chrono::duration_cast<std::chrono::microseconds>(*retry - now).count()
+                  : 0;
+    }
+    if (news) {
+        base::Log(state == TableState::kHeld ? base::LogLevel::kError : base::LogLevel::kWarning,
+                  state == TableState::kHeld ? "table held" : "table cannot be applied now, will retry",
+                  {{"topic", topic()}, {"reason", reason}, base::LogField(status)});
+    }
+}
+
+void TableActor::Recovered() {
+    backoff_.Reset();
+    if (!failed_stage_) {
+        return;
+    }
+    failed_stage_.reset();
+    failing_ = false;
+    const std::lock_guard lock(mutex_);
+    facts_.error.clear();
+    facts_.reason.clear();
+    facts_.remedy.clear();
+    facts_.attempts = 0;
+    facts_.next_retry_time_us = 0;
+}
+
+void TableActor::Release() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (stalled_us_ == 0) {
+            stalled_us_ = oldest_us_ != 0 ? oldest_us_ : inbox_.oldest_untaken_ms() * 1000;
+        }
+        oldest_us_ = 0;
+    }
+    // Closed before anything is let go: what is fetched from now on belongs to no session.
+    inbox_.Close();
+    work_.clear();
+    work_at_ = 0;
+    folder_.Reset(0);
+    folded_cost_ = 0;
+    sealed_.reset();
+    if (std::exchange(taken_over_, false)) {
+        port_.Unsubscribe(*this);
+    }
+}
+
+void TableActor::Enter(TableState state) {
+    const std::lock_guard lock(mutex_);
+    facts_.state = state;
+}
+
+Held TableActor::HeldNow() const {
+    return {folder_.events(), folder_.rows(), folder_.footprint(), folding_since_};
+}
+
+void TableActor::NoteOldestTaken() {
+    const std::lock_guard lock(mutex_);
+    if (oldest_us_ == 0 && work_at_ < work_.size()) {
+        oldest_us_ = work_[work_at_].timestamp_ms * 1000;
+    }
+}
+
+void TableActor::NoteOldestFolded() {
+    // Rows of a first copy may have no commit time: Kafka's time stands then.
+    if (const int64_t commit_us = folder_.first_commit_time_us(); commit_us > 0) {
+        const std::lock_guard lock(mutex_);
+        oldest_us_ = commit_us;
+    }
+}
+
+double TableActor::LagSeconds() const {
+    int64_t oldest = stalled_us_;
+    if (oldest == 0 && inbox_.records() > 0) {
+        oldest = oldest_us_ != 0 ? oldest_us_ : inbox_.oldest_untaken_ms() * 1000;
+    }
+    if (oldest == 0) {
+        return 0;
+    }
+    return static_cast<double>(std::max<int64_t>(0, clock_.WallMicros() - oldest)) / 1e6;
+}
+
+TableFacts TableActor::Facts() const {
+    const std::lock_guard lock(mutex_);
+    TableFacts facts = facts_;
+    facts.records_waiting = inbox_.records();
+    facts.bytes_waiting = inbox_.bytes();
+    facts.lag_seconds = LagSeconds();
+    return facts;
+}
+
+void TableActor::ReportLag() {
+    const std::lock_guard lock(mutex_);
+    metrics_.SetLag(stop_requested_ ? 0 : LagSeconds());
+}
+
+}  // namespace millrace::apply

@@ -1,0 +1,151 @@
+/// One table's way from records to committed batches: takes the table over, folds, applies, retries, holds.
+/// Not for: polling Kafka and assignment (consumer), deciding about errors (error_policy) or flushes
+/// (flush_policy).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/backoff.h"
+#include "connectors/sdk/destination.h"
+#include "data-plane/apply/apply_metrics.h"
+#include "data-plane/apply/error_policy.h"
+#include "data-plane/apply/flush_policy.h"
+#include "data-plane/apply/fold.h"
+#include "data-plane/apply/inbox.h"
+#include "data-plane/apply/table_facts.h"
+#include "data-plane/apply/worker_pool.h"
+#include "data-plane/codec/event_codec.h"
+
+namespace millrace::apply {
+
+class TableActor;
+
+/// What an actor asks of the consumer; called from steps.
+class TablePort {
+ public:
+    virtual ~TablePort() = default;
+    /// Open the actor's inbox for `session` and deliver its topic from `offset`; instead of what was
+    /// delivered so far.
+    virtual void Subscribe(TableActor& actor, int64_t offset, uint64_t session) = 0;
+    virtual void Unsubscribe(TableActor& actor) = 0;
+    /// Everything below `offset` is in the destination.
+    virtual void CommitApplied(const std::string& topic, int64_t offset) = 0;
+    /// Memory is short: apply what you hold, however young.
+    [[nodiscard]] virtual bool UnderPressure() const = 0;
+};
+
+struct TableIdentity final {
+    /// Differs for every actor of a consumer.
+    uint64_t id = 0;
+    sdk::StreamId stream;
+    /// Asked once a step until it answers; may block. NotFound is retried.
+    std::function<absl::StatusOr<sdk::TableTarget>()> target;
+};
+
+/// Steps run one at a time (WorkerPool); everything else from any thread, followed by a wake-up of the job.
+class TableActor final : public WorkerPool::Job {
+ public:
+    /// `schemas` may block. All references outlive the actor.
+    TableActor(TableIdentity identity, FlushLimits limits, sdk::Destination& destination,
+               std::unique_ptr<codec::EventCodec> codec, codec::SchemaLookup schemas, TablePort& port,
+               ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes);
+
+    std::optional<TimePoint> Step() override;
+
+    [[nodiscard]] uint64_t id() const { return identity_.id; }
+    [[nodiscard]] const std::string& topic() const { return identity_.stream.topic; }
+    [[nodiscard]] Inbox& inbox() { return inbox_; }
+
+    /// No further batch begins; the one in flight ends. For good.
+    void RequestStop() { stop_requested_ = true; }
+    void RequestPause(bool pause) { pause_requested_ = pause; }
+    /// Tries a retrying or held table now.
+    void Kick() { kicked_ = true; }
+
+    /// An error stands: wake the job when the end is reached, so that it can see that it is over.
+    [[nodiscard]] bool failing() const { return failing_; }
+
+    [[nodiscard]] TableFacts Facts() const;
+    /// Publishes the lag metric.
+    void ReportLag();
+
+ private:
+    /// Whose error it was: an apply error stands until a batch has been applied.
+    enum class Stage { kTakeOver, kRead, kApply };
+
+    std::optional<TimePoint> Advance(TimePoint now);
+    std::optional<TimePoint> TakeOver(TimePoint now);
+    absl::Status OpenWriter();
+    std::optional<TimePoint> Drain(TimePoint now);
+    /// Folds until nothing waits (true) or the batch must be sealed (false).
+    absl::StatusOr<bool> FoldWaiting(TimePoint now);
+    std::optional<TimePoint> SealAndApply(TimePoint now);
+    std::optional<TimePoint> ApplySealed(TimePoint now);
+    void OnApplied(const sdk::ApplyResult& result, TimePoint began);
+    std::optional<TimePoint> OnError(const absl::Status& status, Stage stage, TimePoint now);
+    std::optional<TimePoint> WaitBeforeRetry(Remediation remediation, TimePoint now);
+    void ShowError(const absl::Status& status, TableState state, std::optional<TimePoint> retry,
+                   TimePoint now);
+    void Recovered();
+    /// Lets go of all memory and of the subscription; the way back is TakeOver.
+    void Release();
+    void Enter(TableState state);
+    absl::StatusOr<sdk::SchemaPtr> LookUp(uint64_t schema_id);
+    [[nodiscard]] Held HeldNow() const;
+    void NoteOldestTaken();
+    void NoteOldestFolded();
+    [[nodiscard]] double LagSeconds() const;
+
+    TableIdentity identity_;
+    sdk::Destination& destination_;
+    std::unique_ptr<codec::EventCodec> codec_;
+    codec::SchemaLookup schemas_;
+    codec::SchemaLookup look_up_;
+    TablePort& port_;
+    const Clock& clock_;
+
+    std::atomic<bool> stop_requested_{false};
+    std::atomic<bool> pause_requested_{false};
+    std::atomic<bool> kicked_{false};
+    std::atomic<bool> failing_{false};
+    Inbox inbox_;
+
+    // Of the step alone.
+    FlushPolicy policy_;
+    BatchFolder folder_;
+    std::unique_ptr<sdk::TableWriter> writer_;
+    codec::DecodedEvent decoded_;
+    sdk::SchemaPtr last_schema_;
+    std::vector<bus::Record> work_;
+    size_t work_at_ = 0;
+    int64_t folded_cost_ = 0;
+    int64_t sealed_cost_ = 0;
+    Held sealed_held_;
+    TimePoint folding_since_;
+    std::optional<sdk::Batch> sealed_;
+    bool sealed_only_copy_ = false;
+    bool only_copy_so_far_ = false;
+    bool taken_over_ = false;
+    bool waiting_to_retry_ = false;
+    std::optional<TimePoint> retry_at_;
+    std::optional<Stage> failed_stage_;
+    int fenced_ = 0;
+    int64_t holes_reported_ = 0;
+    base::Backoff backoff_;
+
+    mutable std::mutex mutex_;
+    TableFacts facts_;
+    /// Commit time of the oldest change folded or sealed, and of the oldest that was let go unapplied; 0
+    /// without one.
+    int64_t oldest_us_ = 0;
+    int64_t stalled_us_ = 0;
+    ApplyMetrics metrics_;
+};
+
+}  // namespace millrace::apply

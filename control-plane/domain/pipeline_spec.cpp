@@ -1,7 +1,5 @@
 #include "control-plane/domain/pipeline_spec.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "control-plane/domain/connector_spec.h"
@@ -110,14 +108,10 @@ v1::PipelineConfig MakePipelineConfig(const v1::Pipeline& pipeline, const v1::Co
     return config;
 }
 
-bool DiffersFromDeployment(const v1::PipelineConfig& current, const v1::PipelineConfig& deployment) {
-    v1::PipelineConfig one = current;
-    v1::PipelineConfig other = deployment;
-    for (v1::PipelineConfig* config : {&one, &other}) {
-        config->clear_generation();
-        config->mutable_spec()->clear_desired_state();
-    }
-    return !google::protobuf::util::MessageDifferencer::Equals(one, other);
+bool IsDeployed(const v1::Pipeline& pipeline) {
+    const auto state = pipeline.spec().desired_state();
+    return state != v1::PipelineSpec::DESIRED_STATE_DRAFT &&
+           state != v1::PipelineSpec::DESIRED_STATE_UNSPECIFIED;
 }
 
 }  // namespace millrace::domain

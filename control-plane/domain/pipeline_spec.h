@@ -27,7 +27,7 @@ absl::Status CheckPipelineConnectors(const v1::Connector& source, const v1::Conn
 v1::PipelineConfig MakePipelineConfig(const v1::Pipeline& pipeline, const v1::Connector& source,
                                       const v1::Connector& destination);
 
-/// Whether pipeline or connectors were changed after the deployment, other than by pause, resume and delete.
-bool DiffersFromDeployment(const v1::PipelineConfig& current, const v1::PipelineConfig& deployment);
+/// Whether the plane is to know of it: every state but draft.
+[[nodiscard]] bool IsDeployed(const v1::Pipeline& pipeline);
 
 }  // namespace millrace::domain

@@ -73,22 +73,31 @@ TEST(PipelineSpec, WantsASourceAndADestinationOfOnePlane) {
     EXPECT_EQ(base::ReasonOf(CheckPipelineConnectors(from, elsewhere, Plane())), "DIFFERENT_PLANES");
 }
 
-TEST(PipelineSpec, ComparesWithTheDeploymentByWhatMatters) {
+TEST(PipelineSpec, SendsThePlaneAllThatItNeeds) {
     v1::Pipeline pipeline;
     pipeline.mutable_metadata()->set_name("tenants/t/pipelines/shop");
+    pipeline.mutable_metadata()->set_uid("u");
     pipeline.mutable_metadata()->set_generation(3);
     *pipeline.mutable_spec() = Spec();
-    const auto from = Connector("tenants/t/connectors/a", "from");
-    auto to = Connector("tenants/t/connectors/b", "to");
-    (*to.mutable_spec()->mutable_options())["path"] = "x";
-    const auto deployment = MakePipelineConfig(pipeline, from, to);
-    EXPECT_EQ(deployment.pipeline_id(), "shop");
-    EXPECT_EQ(deployment.generation(), 3);
-    pipeline.mutable_metadata()->set_generation(4);
-    pipeline.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_PAUSED);
-    EXPECT_FALSE(DiffersFromDeployment(MakePipelineConfig(pipeline, from, to), deployment));
-    (*to.mutable_spec()->mutable_options())["path"] = "y";
-    EXPECT_TRUE(DiffersFromDeployment(MakePipelineConfig(pipeline, from, to), deployment));
+    const auto config = MakePipelineConfig(pipeline, Connector("tenants/t/connectors/a", "from"),
+                                           Connector("tenants/t/connectors/b", "to"));
+    EXPECT_EQ(config.pipeline_id(), "shop");
+    EXPECT_EQ(config.uid(), "u");
+    EXPECT_EQ(config.generation(), 3);
+    EXPECT_EQ(config.source().type(), "from");
+    EXPECT_EQ(config.destination().type(), "to");
+}
+
+TEST(PipelineSpec, OnlyDraftsAreUnknownToThePlane) {
+    v1::Pipeline pipeline;
+    EXPECT_FALSE(IsDeployed(pipeline));
+    pipeline.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_DRAFT);
+    EXPECT_FALSE(IsDeployed(pipeline));
+    for (const auto state : {v1::PipelineSpec::DESIRED_STATE_RUNNING, v1::PipelineSpec::DESIRED_STATE_PAUSED,
+                             v1::PipelineSpec::DESIRED_STATE_DELETED}) {
+        pipeline.mutable_spec()->set_desired_state(state);
+        EXPECT_TRUE(IsDeployed(pipeline));
+    }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "control-plane/domain/pipeline_spec.h"
 #include "control-plane/domain/table_status.h"
 
 namespace millrace::domain {
@@ -92,11 +93,6 @@ class Derivation final {
         status_.set_state(verdict.state);
         status_.set_reason(verdict.reason);
         status_.set_message(verdict.message);
-        if (verdict.message.empty() && input_.undeployed_changes && input_.deployment != nullptr) {
-            status_.set_reason("UNDEPLOYED_CHANGES");
-            status_.set_message(
-                "The pipeline or a connector was changed after the deployment. Deploy it to run the change.");
-        }
         return std::move(status_);
     }
 
@@ -104,7 +100,7 @@ class Derivation final {
     void FillFacts() {
         absl::Time newest = absl::InfinitePast();
         bool any_connected = false;
-        int64_t observed = input_.deployment == nullptr ? 0 : input_.deployment->generation();
+        int64_t observed = input_.pipeline.metadata().generation();
         for (const WorkerReport& worker : input_.workers) {
             if (worker.connected) {
                 any_connected = true;
@@ -114,10 +110,10 @@ class Derivation final {
                 newest = std::max(newest, worker.facts_at);
             }
         }
-        status_.set_observed_generation(any_connected ? observed : 0);
-        if (input_.deployment == nullptr) {
+        if (!IsDeployed(input_.pipeline)) {
             return;
         }
+        status_.set_observed_generation(any_connected ? observed : 0);
         for (v1::TableStatus& table : MergeTables(input_.workers, fresh_after_)) {
             *status_.add_tables() = std::move(table);
         }
@@ -134,14 +130,11 @@ class Derivation final {
         if (input_.pipeline.spec().desired_state() == v1::PipelineSpec::DESIRED_STATE_DELETED) {
             return JudgeDeleting();
         }
-        if (input_.deployment == nullptr) {
+        if (!IsDeployed(input_.pipeline)) {
             return {v1::PipelineStatus::STATE_DRAFT, "", ""};
         }
-        for (const WorkerReport& worker : input_.workers) {
-            if (worker.connected && worker.rejection) {
-                return {v1::PipelineStatus::STATE_BLOCKED, worker.rejection->reason(),
-                        worker.rejection->message()};
-            }
+        if (const v1::Rejection* rejection = FindRejection()) {
+            return {v1::PipelineStatus::STATE_BLOCKED, rejection->reason(), rejection->message()};
         }
         if (AnyConnected()) {
             return JudgeConnected();
@@ -152,7 +145,32 @@ class Derivation final {
                 "that it reaches the control plane."};
     }
 
+    const v1::Rejection* FindRejection() const {
+        for (const WorkerReport& worker : input_.workers) {
+            if (worker.connected && worker.rejection) {
+                return &*worker.rejection;
+            }
+        }
+        return nullptr;
+    }
+
+    const v1::PipelineFacts* FindError() const {
+        for (const WorkerReport& worker : input_.workers) {
+            if (IsFresh(worker, fresh_after_) && !worker.facts->error().empty()) {
+                return &*worker.facts;
+            }
+        }
+        return nullptr;
+    }
+
     Verdict JudgeDeleting() const {
+        if (const v1::Rejection* rejection = FindRejection()) {
+            return {v1::PipelineStatus::STATE_DELETING, rejection->reason(), rejection->message()};
+        }
+        if (const v1::PipelineFacts* facts = FindError()) {
+            return {v1::PipelineStatus::STATE_DELETING, facts->error_reason(),
+                    Sentence(facts->error(), facts->remedy())};
+        }
         if (AnyConnected()) {
             return {v1::PipelineStatus::STATE_DELETING, "", ""};
         }
@@ -163,7 +181,7 @@ class Derivation final {
     }
 
     Verdict JudgeConnected() const {
-        const int64_t wanted = input_.deployment->generation();
+        const int64_t wanted = input_.pipeline.metadata().generation();
         bool acked = false;
         bool just_acked = false;
         bool fresh = false;
@@ -194,15 +212,13 @@ class Derivation final {
             return {v1::PipelineStatus::STATE_BLOCKED, publisher.error_reason(),
                     Sentence(publisher.error(), publisher.remedy())};
         }
-        if (input_.deployment->spec().desired_state() == v1::PipelineSpec::DESIRED_STATE_PAUSED) {
+        if (input_.pipeline.spec().desired_state() == v1::PipelineSpec::DESIRED_STATE_PAUSED) {
             return {v1::PipelineStatus::STATE_PAUSED, publisher.error_reason(),
                     Sentence(publisher.error(), publisher.remedy())};
         }
-        for (const WorkerReport& worker : input_.workers) {
-            if (IsFresh(worker, fresh_after_) && !worker.facts->error().empty()) {
-                return {v1::PipelineStatus::STATE_DEGRADED, worker.facts->error_reason(),
-                        Sentence(worker.facts->error(), worker.facts->remedy())};
-            }
+        if (const v1::PipelineFacts* facts = FindError()) {
+            return {v1::PipelineStatus::STATE_DEGRADED, facts->error_reason(),
+                    Sentence(facts->error(), facts->remedy())};
         }
         if (!has_publisher || publisher.state() == v1::PublisherFacts::STATE_STANDBY) {
             return JudgeWithoutPublisher();

@@ -32,11 +32,8 @@ struct WorkerReport final {
 [[nodiscard]] bool ActsAsConsumer(const WorkerReport& worker);
 
 struct StatusInput final {
+    /// metadata.generation is that of the configuration that workers are sent.
     const v1::Pipeline& pipeline;
-    /// What was pushed; nullptr for a draft that never was.
-    const v1::PipelineConfig* deployment;
-    /// Spec or connectors were changed since.
-    bool undeployed_changes = false;
     const std::vector<WorkerReport>& workers;
     absl::Time now;
     absl::Duration heartbeat;

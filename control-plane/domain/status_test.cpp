@@ -28,8 +28,7 @@ class StatusTest : public testing::Test {
     StatusTest() {
         pipeline_.mutable_metadata()->set_name("tenants/t/pipelines/p");
         pipeline_.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_RUNNING);
-        deployment_.set_generation(2);
-        *deployment_.mutable_spec() = pipeline_.spec();
+        pipeline_.mutable_metadata()->set_generation(2);
     }
 
     WorkerReport& Add(const std::string& id, const std::string& facts,
@@ -49,24 +48,19 @@ class StatusTest : public testing::Test {
 
     void SetDesired(v1::PipelineSpec::DesiredState state) {
         pipeline_.mutable_spec()->set_desired_state(state);
-        deployment_.mutable_spec()->set_desired_state(state);
     }
 
-    Status Derive(bool deployed = true, bool changed = false) {
-        return DeriveStatus(
-            {pipeline_, deployed ? &deployment_ : nullptr, changed, workers_, kNow, absl::Seconds(1)});
-    }
+    Status Derive() { return DeriveStatus({pipeline_, workers_, kNow, absl::Seconds(1)}); }
 
     v1::Pipeline pipeline_;
-    v1::PipelineConfig deployment_;
     std::vector<WorkerReport> workers_;
 };
 
 TEST_F(StatusTest, ADraftIsADraftWhateverWorkersSay) {
     SetDesired(v1::PipelineSpec::DESIRED_STATE_DRAFT);
     Add("w1", kLive);
-    EXPECT_EQ(Derive(false).state(), Status::STATE_DRAFT);
-    EXPECT_EQ(Derive(false).tables_size(), 0);
+    EXPECT_EQ(Derive().state(), Status::STATE_DRAFT);
+    EXPECT_EQ(Derive().tables_size(), 0);
 }
 
 TEST_F(StatusTest, LiveWhenEveryTableIs) {
@@ -250,12 +244,10 @@ TEST_F(StatusTest, DeletingSaysWhenNobodyCanDoIt) {
     EXPECT_EQ(Derive().message(), "");
     workers_[0].connected = false;
     EXPECT_EQ(Derive().reason(), "NO_WORKER");
-}
-
-TEST_F(StatusTest, TellsChangesThatDoNotRunYet) {
-    Add("w1", kLive);
-    EXPECT_EQ(Derive(true, true).state(), Status::STATE_LIVE);
-    EXPECT_EQ(Derive(true, true).reason(), "UNDEPLOYED_CHANGES");
+    workers_.clear();
+    Add("w1", "error: 'The slot is active.' error_reason: 'SLOT_ACTIVE'");
+    EXPECT_EQ(Derive().state(), Status::STATE_DELETING);
+    EXPECT_EQ(Derive().message(), "The slot is active.");
 }
 
 }  // namespace

@@ -87,6 +87,11 @@ absl::Status Apply(const Resource& update, const FieldMask& mask, Resource& stor
     return absl::OkStatus();
 }
 
+bool RunsOrRests(v1::PipelineSpec::DesiredState state) {
+    return state == v1::PipelineSpec::DESIRED_STATE_RUNNING ||
+           state == v1::PipelineSpec::DESIRED_STATE_PAUSED;
+}
+
 }  // namespace
 
 absl::Status ApplyUpdate(const v1::Connector& update, const FieldMask& mask, v1::Connector& stored) {
@@ -102,14 +107,25 @@ absl::Status ApplyUpdate(const v1::Connector& update, const FieldMask& mask, v1:
 }
 
 absl::Status ApplyUpdate(const v1::Pipeline& update, const FieldMask& mask, v1::Pipeline& stored) {
-    const v1::PipelineSpec::DesiredState before = stored.spec().desired_state();
+    const v1::PipelineSpec before = stored.spec();
     RETURN_IF_ERROR(Apply(update, mask, stored));
     const v1::PipelineSpec::DesiredState after = stored.spec().desired_state();
-    if (after != before && after != v1::PipelineSpec::DESIRED_STATE_UNSPECIFIED) {
-        return Invalid("FIELD_READ_ONLY", "spec.desired_state is not written by an update.",
-                       "Use deploy, pause, resume or delete.");
+    if (after == v1::PipelineSpec::DESIRED_STATE_UNSPECIFIED) {
+        stored.mutable_spec()->set_desired_state(before.desired_state());
+    } else if (after != before.desired_state() &&
+               !(RunsOrRests(before.desired_state()) && RunsOrRests(after))) {
+        return Invalid("FIELD_READ_ONLY",
+                       "spec.desired_state can only be changed from running to paused and back.",
+                       "Use deploy or delete.");
     }
-    stored.mutable_spec()->set_desired_state(before);
+    const bool moved =
+        stored.spec().source() != before.source() || stored.spec().destination() != before.destination();
+    if (moved && before.desired_state() != v1::PipelineSpec::DESIRED_STATE_DRAFT) {
+        return Invalid("FIELD_IMMUTABLE",
+                       absl::StrCat("Source and destination of ", stored.metadata().name(),
+                                    " cannot be changed after it was deployed."),
+                       "Create another pipeline.");
+    }
     return absl::OkStatus();
 }
 

@@ -85,7 +85,7 @@ TEST(UpdateMask, RefusesUnknownReadOnlyAndImmutableFields) {
     EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"spec.type"}), stored)), "FIELD_IMMUTABLE");
 }
 
-TEST(UpdateMask, LeavesTheDesiredStateToTheVerbs) {
+TEST(UpdateMask, ChangesTheDesiredStateOnlyBetweenRunningAndPaused) {
     v1::Pipeline stored;
     stored.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_RUNNING);
     stored.mutable_spec()->add_tables("a.b");
@@ -96,8 +96,27 @@ TEST(UpdateMask, LeavesTheDesiredStateToTheVerbs) {
     ASSERT_EQ(stored.spec().tables_size(), 1);
     EXPECT_EQ(stored.spec().tables(0), "c.d");
     update.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_PAUSED);
-    EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"spec"}), stored)), "FIELD_READ_ONLY");
+    EXPECT_TRUE(ApplyUpdate(update, Mask({"spec"}), stored).ok());
+    EXPECT_EQ(stored.spec().desired_state(), v1::PipelineSpec::DESIRED_STATE_PAUSED);
+    for (const auto state :
+         {v1::PipelineSpec::DESIRED_STATE_DELETED, v1::PipelineSpec::DESIRED_STATE_DRAFT}) {
+        v1::Pipeline copy = stored;
+        update.mutable_spec()->set_desired_state(state);
+        EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"spec"}), copy)), "FIELD_READ_ONLY");
+    }
     EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"status"}), stored)), "FIELD_READ_ONLY");
+}
+
+TEST(UpdateMask, ADeployedPipelineKeepsItsEnds) {
+    v1::Pipeline stored;
+    stored.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_DRAFT);
+    stored.mutable_spec()->set_source("a");
+    v1::Pipeline update;
+    update.mutable_spec()->set_source("b");
+    EXPECT_TRUE(ApplyUpdate(update, Mask({"spec.source"}), stored).ok());
+    stored.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_PAUSED);
+    update.mutable_spec()->set_source("c");
+    EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"spec.source"}), stored)), "FIELD_IMMUTABLE");
 }
 
 }  // namespace

@@ -3,18 +3,17 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/status.h"
 #include "control-plane/store/store.h"
-#include "millrace/v1/link.pb.h"
 #include "millrace/v1/resources.pb.h"
 
 namespace millrace::store {
 
-/// Kind of the records of a message type. A `v1::PipelineConfig` is the deployment of the pipeline of its
-/// name: what is pushed to the plane, spec and connectors as they were checked.
+/// Kind of the records of a message type.
 template <typename Message>
 inline constexpr const char* kKindOf = nullptr;
 template <>
@@ -25,8 +24,6 @@ template <>
 inline constexpr const char* kKindOf<v1::Connector> = "connector";
 template <>
 inline constexpr const char* kKindOf<v1::Pipeline> = "pipeline";
-template <>
-inline constexpr const char* kKindOf<v1::PipelineConfig> = "deployment";
 
 /// The etag of a revision.
 std::string EtagOf(int64_t revision);
@@ -42,9 +39,7 @@ template <typename Message>
 absl::StatusOr<Message> Decode(const Record& record) {
     Message message;
     RETURN_IF_ERROR(internal::Decode(record, message));
-    if constexpr (requires { message.mutable_metadata(); }) {
-        message.mutable_metadata()->set_etag(EtagOf(record.revision));
-    }
+    message.mutable_metadata()->set_etag(EtagOf(record.revision));
     return message;
 }
 
@@ -72,19 +67,18 @@ absl::StatusOr<std::vector<Message>> LoadAll(const Reader& reader, const std::st
     }
 }
 
-/// Writes it and sets its etag. Errors of Transaction::Put.
+/// Writes it, without a pipeline's status, which is never stored, and sets its etag. Errors of
+/// Transaction::Put.
 template <typename Message>
 absl::Status Save(Transaction& transaction, Message& message, Expected expected) {
-    if constexpr (requires { message.mutable_metadata(); }) {
-        message.mutable_metadata()->clear_etag();
-        ASSIGN_OR_RETURN(const int64_t revision, transaction.Put(kKindOf<Message>, message.metadata().name(),
-                                                                 internal::Encode(message), expected));
-        message.mutable_metadata()->set_etag(EtagOf(revision));
-        return absl::OkStatus();
-    } else {
-        return transaction.Put(kKindOf<Message>, message.name(), internal::Encode(message), expected)
-            .status();
+    message.mutable_metadata()->clear_etag();
+    if constexpr (std::is_same_v<Message, v1::Pipeline>) {
+        message.clear_status();
     }
+    ASSIGN_OR_RETURN(const int64_t revision, transaction.Put(kKindOf<Message>, message.metadata().name(),
+                                                             internal::Encode(message), expected));
+    message.mutable_metadata()->set_etag(EtagOf(revision));
+    return absl::OkStatus();
 }
 
 /// Makes the tenant and the data plane when they are absent ("tenants/t", "tenants/t/dataPlanes/d").

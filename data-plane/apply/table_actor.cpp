@@ -275,8 +275,10 @@ std::optional<TimePoint> TableActor::WaitBeforeRetry(Remediation remediation, Ti
         }
         case Remediation::kTakeOverAgain:
             Release();
-            return ++fenced_ > kFencedLimit ? now + kHeldRetry
-                                            : now + std::max(kFencedRetry, backoff_.Next());
+            if (++fenced_ > kFencedLimit) {
+                return now + kHeldRetry;
+            }
+            return now + kFencedRetry * (1 << std::min(fenced_ - 1, 3));
         case Remediation::kHold:
             return now + kHeldRetry;
         case Remediation::kFail:

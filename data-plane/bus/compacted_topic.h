@@ -10,8 +10,8 @@
 
 namespace millrace::bus {
 
-/// Latest value of every key, read_committed, up to the end at the time of the call; a missing topic is empty.
-/// Unavailable when the broker does not answer within `timeout`.
+/// Latest value of every key, read_committed, up to the end at the time of the call; a missing topic is
+/// empty. Unavailable when the broker does not answer within `timeout`.
 absl::StatusOr<std::map<std::string, std::string>> ReadCompactedTopic(const config::KafkaConfig& kafka,
                                                                       const std::string& topic,
                                                                       std::chrono::milliseconds timeout);

@@ -13,12 +13,13 @@
 
 namespace millrace::bus {
 
-/// Used by one thread. Errors: Unavailable (broker away: retry the same call), Aborted reason FENCED (another producer
-/// took the transactional id: stop), Aborted reason TXN_ABORTED (abort, restart from the stored position),
-/// InvalidArgument reason RECORD_TOO_LARGE, others fatal.
+/// Used by one thread. Errors: Unavailable (broker away: retry the same call), Aborted reason FENCED (another
+/// producer took the transactional id: stop), Aborted reason TXN_ABORTED (abort, restart from the stored
+/// position), InvalidArgument reason RECORD_TOO_LARGE, others fatal.
 class TransactionalProducer final {
-  public:
-    /// Called while a call blocks, at least every 500 ms; an error from it ends the call (the source's keepalives).
+ public:
+    /// Called while a call blocks, at least every 500 ms; an error from it ends the call (the source's
+    /// keepalives).
     using WhileWaiting = std::function<absl::Status()>;
 
     /// Does not touch the broker.
@@ -27,17 +28,21 @@ class TransactionalProducer final {
                                                                          WhileWaiting while_waiting);
     ~TransactionalProducer();
 
-    /// Fences every older producer of the same id. Only ever by the holder of the source's slot (or copy lock).
+    /// Fences every older producer of the same id. Only ever by the holder of the source's slot (or copy
+    /// lock).
     absl::Status Init();
     absl::Status Begin();
     /// Copies key and value. A full queue waits (backpressure).
-    absl::Status Produce(const std::string& topic, std::string_view key, std::string_view value, int64_t timestamp_ms);
-    /// Flushes and commits; on return every record since Begin is durable and visible.
+    absl::Status Produce(const std::string& topic, std::string_view key, std::string_view value,
+                         int64_t timestamp_ms);
+    /// Flushes and commits; on return every record since Begin is durable and will be visible (the broker
+    /// writes its markers within milliseconds; Init of a later producer waits for them). RECORD_TOO_LARGE and
+    /// TXN_ABORTED want Abort.
     absl::Status Commit();
     absl::Status Abort();
     [[nodiscard]] bool in_transaction() const;
 
-  private:
+ private:
     struct Impl;
     explicit TransactionalProducer(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;

@@ -27,9 +27,11 @@ struct Record final {
 struct TopicEvent final {
     enum class Kind {
         kRecord,
-        /// Everything committed below `record.offset` has been delivered (transaction markers occupy offsets too).
+        /// Everything committed below `record.offset` has been delivered (transaction markers occupy offsets
+        /// too).
         kEnd,
-        /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our offset), NotFound.
+        /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our
+        /// offset), NotFound.
         kError,
     };
     Kind kind = Kind::kRecord;
@@ -40,7 +42,7 @@ struct TopicEvent final {
 
 /// One handle without group membership. Poll is called by one thread; the others by any.
 class TableReader final {
-  public:
+ public:
     /// `applied_group`: under which CommitApplied stores offsets.
     static absl::StatusOr<std::unique_ptr<TableReader>> Create(const config::KafkaConfig& kafka,
                                                                const std::string& applied_group);
@@ -56,10 +58,11 @@ class TableReader final {
     /// Waits up to `timeout` for the first event, then takes what is there, at most `max_events`.
     std::vector<TopicEvent> Poll(std::chrono::milliseconds timeout, int max_events);
 
-    /// Stores `offset` as applied (asynchronously; a later call wins). Only for lag and caught-up; never the truth.
+    /// Stores `offset` as applied (asynchronously; a later call wins). Only for lag and caught-up; never the
+    /// truth.
     void CommitApplied(const std::string& topic, int64_t offset);
 
-  private:
+ private:
     struct Impl;
     explicit TableReader(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;

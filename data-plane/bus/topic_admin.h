@@ -24,7 +24,7 @@ std::map<std::string, std::string> CompactedTopicProperties();
 
 /// Thread-safe. Unavailable (KAFKA_UNREACHABLE, naming the brokers) when no broker answers within `timeout`.
 class TopicAdmin final {
-  public:
+ public:
     static absl::StatusOr<std::unique_ptr<TopicAdmin>> Create(const config::KafkaConfig& kafka);
     ~TopicAdmin();
 
@@ -35,8 +35,12 @@ class TopicAdmin final {
     /// Missing ones are not an error.
     absl::Status DeleteTopics(const std::vector<std::string>& topics, std::chrono::milliseconds timeout);
     absl::Status DeleteGroups(const std::vector<std::string>& groups, std::chrono::milliseconds timeout);
-    absl::StatusOr<std::vector<std::string>> ListTopics(const std::string& name_prefix, std::chrono::milliseconds timeout);
-    /// End offset (read_committed: last stable) of partition 0 of each topic.
+    absl::StatusOr<std::vector<std::string>> ListTopics(const std::string& name_prefix,
+                                                        std::chrono::milliseconds timeout);
+    /// Offset after the last record of partition 0 of each topic, whatever its transaction came to:
+    /// everything committed before the call lies below it. (The last stable offset will not do: it passes a
+    /// commit only once the broker has written its markers, milliseconds after Commit returned.) NotFound
+    /// (TOPIC_MISSING) names a topic that is not there.
     absl::StatusOr<std::map<std::string, int64_t>> EndOffsets(const std::vector<std::string>& topics,
                                                               std::chrono::milliseconds timeout);
     /// Committed offsets of `group`; topics without one are absent.
@@ -44,7 +48,7 @@ class TopicAdmin final {
                                                                     const std::vector<std::string>& topics,
                                                                     std::chrono::milliseconds timeout);
 
-  private:
+ private:
     struct Impl;
     explicit TopicAdmin(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;

@@ -19,6 +19,10 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
 }
 
+bool MayBeStale(const absl::Status& status) {
+    return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
 }  // namespace
 
 MergeWriter::MergeWriter(SessionProvider& sessions, const Dialect& dialect, sdk::TableTarget target,
@@ -51,10 +55,17 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
     }
     ASSIGN_OR_RETURN(const BatchProfile profile, ProfileBatch(batch));
     ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    const bool from_memory = prepared_.has_value();
     auto result = ApplyWith(*session, batch, profile);
+    if (!result.ok() && from_memory && MayBeStale(result.status())) {
+        // Somebody may have altered the table since this writer looked at it.
+        session->Rollback();
+        prepared_.reset();
+        result = ApplyWith(*session, batch, profile);
+    }
     if (!result.ok()) {
         session->Rollback();
-        // What was made in this transaction is gone, and what we knew of the table may be what was wrong.
+        // What was made in this transaction is gone.
         prepared_.reset();
         return base::Annotate(result.status(), base::Concat("applying to ", target_.DisplayName()));
     }

@@ -1,21 +1,18 @@
 #include "data-plane/apply/consumer.h"
 
-#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/apply/assigned_tables.h"
+#include "data-plane/apply/record_feed.h"
 #include "data-plane/apply/schema_registry.h"
 #include "data-plane/bus/group_membership.h"
-#include "data-plane/bus/table_reader.h"
 #include "data-plane/config/topic_name.h"
 
 namespace millrace::apply {
@@ -25,19 +22,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr milliseconds kIdlePoll{20};
-/// With a table waiting for room in its inbox.
-constexpr milliseconds kBusyPoll{2};
 constexpr milliseconds kGroupInterval{50};
-constexpr base::ByteCount kLeastShare = base::ByteCount::KiB(256);
-constexpr int kEventsPerPoll = 5'000;
 constexpr seconds kTickInterval{1};
 /// A COMMIT in flight is awaited so long when a table is taken from us; the epoch fence stands behind it.
 constexpr seconds kRevokeGrace{5};
 
 }  // namespace
 
-struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
+struct Consumer::Impl final : bus::GroupMembership::Listener {
     Impl(config::KafkaConfig kafka_config, config::PipelineConfig pipeline_config, std::string member_name,
          sdk::Destination& destination_ref, CodecFactory codec_factory, base::Metrics& metrics_ref,
          WorkerPool& pool_ref, ConsumerLimits consumer_limits)
@@ -48,9 +40,9 @@ struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
           codecs(std::move(codec_factory)),
           metrics(metrics_ref),
           pool(pool_ref),
-          limits(consumer_limits),
           schemas(kafka, pipeline.id),
           paused(pipeline.paused),
+          feed(tables, pool_ref, consumer_limits),
           tables(pool_ref) {}
 
     absl::Status Start();
@@ -66,32 +58,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
     void OnAssigned(const std::vector<std::string>& topics) override;
     void OnRevoked(const std::vector<std::string>& topics, bool lost) override;
     std::unique_ptr<TableActor> MakeActor(const std::string& topic);
-    void RunCommands();
-    void Dispatch(std::vector<bus::TopicEvent> events);
-    void DeliverRun(AssignedTables::Table& table, const std::string& topic);
-    void Handle(AssignedTables::Table& table, bus::TopicEvent& event);
-    /// `parts`: 1 to stop reading, 2 to go on only once half of the room is free.
-    [[nodiscard]] bool IsFull(const Inbox& inbox, int64_t parts) const;
-    void PauseFullTable(AssignedTables::Table& table, const std::string& topic);
-    void RelievePressure();
     void Tick(TimePoint now);
-
-    // Steps.
-    void Subscribe(TableActor& actor, int64_t offset, uint64_t session) override;
-    void Unsubscribe(TableActor& actor) override;
-    void CommitApplied(const std::string& topic, int64_t offset) override;
-    bool UnderPressure() const override { return pressure; }
-
-    /// What a step wants of the reader; carried out between two polls, so that no record fetched for an older
-    /// position can come after it.
-    struct Command final {
-        uint64_t actor_id;
-        std::string topic;
-        /// None: stop delivering.
-        std::optional<int64_t> offset;
-        uint64_t session;
-    };
-    void Carry(const Command& command);
 
     const config::KafkaConfig kafka;
     const config::PipelineConfig pipeline;
@@ -100,13 +67,10 @@ struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
     const CodecFactory codecs;
     base::Metrics& metrics;
     WorkerPool& pool;
-    const ConsumerLimits limits;
     const SystemClock clock;
     SchemaRegistry schemas;
 
     std::atomic<bool> stopping{false};
-    std::atomic<bool> pressure{false};
-    std::atomic<int64_t> total_bytes{0};
 
     mutable std::mutex health_mutex;
     absl::Status health;
@@ -115,14 +79,8 @@ struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
     std::mutex pause_mutex;
     bool paused;
 
-    std::mutex command_mutex;
-    std::vector<Command> commands;
-
-    std::mutex commit_mutex;
-    std::unordered_map<std::string, int64_t> committed;
-
-    std::unique_ptr<bus::TableReader> reader;
-    /// After the reader: steps in flight use it.
+    RecordFeed feed;
+    /// After the feed: steps in flight use it.
     AssignedTables tables;
     std::unique_ptr<bus::GroupMembership> group;
     std::optional<TimePoint> rejoin_at;
@@ -130,8 +88,6 @@ struct Consumer::Impl final : bus::GroupMembership::Listener, TablePort {
     TimePoint group_due;
     TimePoint tick_due;
     uint64_t actors_made = 0;
-    std::vector<bus::Record> run;
-    std::set<std::string> full;
     std::thread thread;
 };
 
@@ -143,8 +99,7 @@ absl::Status Consumer::Impl::Join() {
 }
 
 absl::Status Consumer::Impl::Start() {
-    ASSIGN_OR_RETURN(reader,
-                     bus::TableReader::Create(kafka, config::AppliedGroup(kafka.topic_prefix, pipeline.id)));
+    RETURN_IF_ERROR(feed.Open(kafka, config::AppliedGroup(kafka.topic_prefix, pipeline.id)));
     RETURN_IF_ERROR(Join());
     thread = std::thread([this] { Run(); });
     return absl::OkStatus();
@@ -179,9 +134,7 @@ void Consumer::Impl::Run() {
     while (!stopping) {
         const TimePoint now = clock.Now();
         ServeGroup(now);
-        RunCommands();
-        Dispatch(reader->Poll(full.empty() ? kIdlePoll : kBusyPoll, kEventsPerPoll));
-        RelievePressure();
+        feed.Poll();
         Tick(now);
     }
 }
@@ -232,8 +185,8 @@ std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) 
                            }};
     return std::make_unique<TableActor>(
         std::move(identity), ResolveLimits(pipeline.flush, destination.flush_defaults()), destination,
-        codecs(), [this](uint64_t id) { return schemas.Lookup(id); }, *this,
-        ApplyMetrics(metrics, pipeline.name), clock, total_bytes);
+        codecs(), [this](uint64_t id) { return schemas.Lookup(id); }, feed,
+        ApplyMetrics(metrics, pipeline.name), clock, feed.total_bytes());
 }
 
 void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
@@ -254,175 +207,11 @@ void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
 
 void Consumer::Impl::OnRevoked(const std::vector<std::string>& topics, bool lost) {
     for (const std::string& topic : topics) {
-        AssignedTables::Table* table = tables.Find(topic);
-        if (table != nullptr && table->added) {
-            if (absl::Status status = reader->Remove(topic); !status.ok()) {
-                base::LogWarning("a table's topic is still read", {{"topic", topic}, base::LogField(status)});
-            }
-        }
-        full.erase(topic);
+        feed.Forget(topic);
     }
     tables.Remove(topics, clock.Now() + (lost ? seconds(0) : kRevokeGrace));
     base::LogInfo("tables given away",
                   {{"pipeline", pipeline.name}, {"tables", topics.size()}, {"lost", lost}});
-}
-
-void Consumer::Impl::Subscribe(TableActor& actor, int64_t offset, uint64_t session) {
-    const std::lock_guard lock(command_mutex);
-    commands.push_back({actor.id(), actor.topic(), offset, session});
-}
-
-void Consumer::Impl::Unsubscribe(TableActor& actor) {
-    const std::lock_guard lock(command_mutex);
-    commands.push_back({actor.id(), actor.topic(), std::nullopt, 0});
-}
-
-void Consumer::Impl::RunCommands() {
-    std::vector<Command> todo;
-    {
-        const std::lock_guard lock(command_mutex);
-        todo.swap(commands);
-    }
-    for (const Command& command : todo) {
-        Carry(command);
-    }
-}
-
-void Consumer::Impl::Carry(const Command& command) {
-    AssignedTables::Table* table = tables.Find(command.topic);
-    if (table == nullptr || table->actor->id() != command.actor_id) {
-        return;
-    }
-    absl::Status status;
-    if (std::exchange(table->added, false)) {
-        status = reader->Remove(command.topic);
-    }
-    table->paused = false;
-    full.erase(command.topic);
-    if (!command.offset || !table->actor->inbox().Open(command.session)) {
-        return;
-    }
-    {
-        const std::lock_guard lock(commit_mutex);
-        committed.erase(command.topic);
-    }
-    if (status.ok()) {
-        status = reader->Add(command.topic, *command.offset);
-    }
-    table->added = status.ok();
-    if (!status.ok()) {
-        table->actor->inbox().PutError(status);
-        pool.Wake(*table->actor);
-    }
-}
-
-void Consumer::Impl::Dispatch(std::vector<bus::TopicEvent> events) {
-    AssignedTables::Table* table = nullptr;
-    std::string topic;
-    for (bus::TopicEvent& event : events) {
-        if (table == nullptr || event.topic != topic) {
-            if (table != nullptr) {
-                DeliverRun(*table, topic);
-            }
-            topic = std::move(event.topic);
-            table = tables.Find(topic);
-            if (table == nullptr) {
-                continue;
-            }
-            event.topic = topic;
-        }
-        if (event.kind == bus::TopicEvent::Kind::kRecord) {
-            run.push_back(std::move(event.record));
-            continue;
-        }
-        DeliverRun(*table, topic);
-        Handle(*table, event);
-    }
-    if (table != nullptr) {
-        DeliverRun(*table, topic);
-    }
-}
-
-void Consumer::Impl::DeliverRun(AssignedTables::Table& table, const std::string& topic) {
-    if (run.empty()) {
-        return;
-    }
-    if (table.actor->inbox().Put(run)) {
-        pool.Wake(*table.actor);
-        PauseFullTable(table, topic);
-    }
-}
-
-void Consumer::Impl::Handle(AssignedTables::Table& table, bus::TopicEvent& event) {
-    TableActor& actor = *table.actor;
-    if (event.kind == bus::TopicEvent::Kind::kError) {
-        actor.inbox().PutError(event.status);
-        pool.Wake(actor);
-        return;
-    }
-    if (actor.inbox().PutEnd(event.record.offset)) {
-        CommitApplied(actor.topic(), event.record.offset);
-    }
-    if (actor.failing()) {
-        pool.Wake(actor);
-    }
-}
-
-bool Consumer::Impl::IsFull(const Inbox& inbox, int64_t parts) const {
-    if (inbox.untaken_bytes() > limits.table.value() / parts) {
-        return true;
-    }
-    // Each table keeps a share of its own, so that those which are stuck do not stop the others.
-    const int64_t share = limits.total.value() / static_cast<int64_t>(tables.size());
-    return pressure && inbox.bytes() > std::max(kLeastShare.value(), share) / parts;
-}
-
-void Consumer::Impl::PauseFullTable(AssignedTables::Table& table, const std::string& topic) {
-    if (total_bytes > limits.total.value() && !pressure.exchange(true)) {
-        tables.ForAll([this](TableActor& actor) {
-            if (actor.inbox().records() > 0) {
-                pool.Wake(actor);
-            }
-        });
-    }
-    if (table.paused || !IsFull(table.actor->inbox(), 1)) {
-        return;
-    }
-    if (absl::Status status = reader->Pause(topic); !status.ok()) {
-        base::LogWarning("a table's topic cannot be paused", {{"topic", topic}, base::LogField(status)});
-        return;
-    }
-    table.paused = true;
-    full.insert(topic);
-}
-
-void Consumer::Impl::RelievePressure() {
-    if (pressure && total_bytes <= limits.total.value() / 4 * 3) {
-        pressure = false;
-    }
-    std::erase_if(full, [this](const std::string& topic) {
-        AssignedTables::Table* table = tables.Find(topic);
-        if (IsFull(table->actor->inbox(), 2)) {
-            return false;
-        }
-        if (absl::Status status = reader->Resume(topic); !status.ok()) {
-            base::LogWarning("a table's topic cannot be resumed yet",
-                             {{"topic", topic}, base::LogField(status)});
-            return false;
-        }
-        table->paused = false;
-        return true;
-    });
-}
-
-void Consumer::Impl::CommitApplied(const std::string& topic, int64_t offset) {
-    // The poll thread (at the end) and a step (after a batch) may both be here: the offset never goes back.
-    const std::lock_guard lock(commit_mutex);
-    const auto [at, fresh] = committed.try_emplace(topic, offset);
-    if (fresh || at->second < offset) {
-        at->second = offset;
-        reader->CommitApplied(topic, offset);
-    }
 }
 
 void Consumer::Impl::Tick(TimePoint now) {

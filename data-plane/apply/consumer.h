@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/byte_count.h"
 #include "base/metrics.h"
 #include "connectors/sdk/destination.h"
+#include "data-plane/apply/consumer_limits.h"
 #include "data-plane/apply/table_facts.h"
 #include "data-plane/apply/worker_pool.h"
 #include "data-plane/codec/event_codec.h"
@@ -20,14 +20,6 @@
 namespace millrace::apply {
 
 using CodecFactory = std::function<std::unique_ptr<codec::EventCodec>()>;
-
-/// Memory for records fetched and not applied; reading stops above it.
-struct ConsumerLimits final {
-    /// Records of one table that wait to be folded.
-    base::ByteCount table = base::ByteCount::MiB(16);
-    /// All tables, folded and applying ones included; above it tables also apply before their time.
-    base::ByteCount total = base::ByteCount::MiB(128);
-};
 
 /// Every method from any thread; Start, Stop and the destructor by one.
 class Consumer final {

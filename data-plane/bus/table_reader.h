@@ -31,7 +31,8 @@ struct TopicEvent final {
         /// too).
         kEnd,
         /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our
-        /// offset), NotFound.
+        /// offset), NotFound (TOPIC_MISSING, after it has been missing for a while), PermissionDenied, …. The
+        /// topic has stopped: Remove it, and Add it again when the cause is gone.
         kError,
     };
     Kind kind = Kind::kRecord;

@@ -1,0 +1,55 @@
+#include "data-plane/bus/applied_offsets.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace millrace::bus {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using testing::IsEmpty;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+class AppliedOffsetsTest : public testing::Test {
+ protected:
+    AppliedOffsets offsets_{100ms};
+    AppliedOffsets::Clock::time_point now_ = AppliedOffsets::Clock::time_point(std::chrono::hours(1));
+};
+
+TEST_F(AppliedOffsetsTest, LastOffsetOfEachTopicOnceAnInterval) {
+    EXPECT_TRUE(offsets_.settled());
+    offsets_.Set("a", 1);
+    offsets_.Set("b", 7);
+    offsets_.Set("a", 2);
+    EXPECT_THAT(offsets_.Take(now_), UnorderedElementsAre(Pair("a", 2), Pair("b", 7)));
+    offsets_.Finish({});
+    EXPECT_TRUE(offsets_.settled());
+    offsets_.Set("a", 3);
+    EXPECT_THAT(offsets_.Take(now_ + 99ms), IsEmpty());
+    EXPECT_THAT(offsets_.Take(now_ + 100ms), UnorderedElementsAre(Pair("a", 3)));
+}
+
+TEST_F(AppliedOffsetsTest, OneCommitAtATime) {
+    offsets_.Set("a", 1);
+    EXPECT_THAT(offsets_.Take(now_), UnorderedElementsAre(Pair("a", 1)));
+    offsets_.Set("a", 2);
+    EXPECT_THAT(offsets_.Take(now_ + 1000ms), IsEmpty());
+    EXPECT_FALSE(offsets_.settled());
+    offsets_.Finish({});
+    EXPECT_THAT(offsets_.Take(now_ + 1000ms), UnorderedElementsAre(Pair("a", 2)));
+}
+
+TEST_F(AppliedOffsetsTest, WhatFailedIsSentAgainUnlessOvertaken) {
+    offsets_.Set("a", 1);
+    offsets_.Set("b", 1);
+    offsets_.Set("fine", 1);
+    EXPECT_THAT(offsets_.Take(now_), testing::SizeIs(3));
+    offsets_.Set("a", 2);
+    offsets_.Finish({"a", "b"});
+    EXPECT_FALSE(offsets_.settled());
+    EXPECT_THAT(offsets_.Take(now_ + 100ms), UnorderedElementsAre(Pair("a", 2), Pair("b", 1)));
+}
+
+}  // namespace
+}  // namespace millrace::bus

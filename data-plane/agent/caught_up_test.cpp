@@ -1,0 +1,138 @@
+#include "data-plane/agent/caught_up.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+
+namespace millrace::agent {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+/// A Kafka of three maps.
+class FakeProgress final : public PipelineProgress {
+ public:
+    std::optional<DurableProgress> durable;
+    Offsets ends;
+    Offsets applied;
+    absl::Status error;
+
+    absl::StatusOr<std::optional<DurableProgress>> Durable() override {
+        if (!error.ok()) {
+            return error;
+        }
+        return durable;
+    }
+    absl::StatusOr<Offsets> Ends() override { return ends; }
+    absl::StatusOr<Offsets> Applied(const Offsets&) override { return applied; }
+};
+
+CaughtUpAnswer Ask(CaughtUp& caught_up, FakeProgress& progress, const std::string& position = "0/64") {
+    auto answer = caught_up.Check("uid", position, progress);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return *answer;
+}
+
+TEST(CaughtUp, WaitsForThePublisherFirst) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("not written anything")));
+    progress.durable = DurableProgress{200, false};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("first copy")));
+    progress.durable = DurableProgress{99, true};
+    const CaughtUpAnswer answer = Ask(caught_up, progress);
+    EXPECT_FALSE(answer.caught_up);
+    EXPECT_THAT(answer.waiting_for, ElementsAre(HasSubstr("0/63")));
+    progress.durable = DurableProgress{100, true};
+    EXPECT_TRUE(Ask(caught_up, progress).caught_up) << "no topics: nothing to apply";
+}
+
+TEST(CaughtUp, EveryTopicThatIsNotEmptyMustBeAppliedPastItsEnd) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true};
+    progress.ends = {{"a", 10}, {"b", 5}, {"empty", 0}};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("a is"), HasSubstr("b is")));
+    progress.applied = {{"a", 10}, {"b", 4}};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("offset 4 of 5")));
+    progress.applied = {{"a", 12}, {"b", 5}};
+    const CaughtUpAnswer answer = Ask(caught_up, progress);
+    EXPECT_TRUE(answer.caught_up);
+    EXPECT_THAT(answer.waiting_for, IsEmpty());
+}
+
+TEST(CaughtUp, EndsDoNotRunAwayUnderLoad) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true};
+    progress.ends = {{"a", 10}};
+    progress.applied = {{"a", 8}};
+    EXPECT_FALSE(Ask(caught_up, progress).caught_up);
+    progress.ends = {{"a", 1000}};
+    progress.applied = {{"a", 10}};
+    EXPECT_TRUE(Ask(caught_up, progress).caught_up);
+    EXPECT_FALSE(Ask(caught_up, progress, "0/63").caught_up) << "another position has ends of its own";
+}
+
+TEST(CaughtUp, EndsTakenBeforeThePositionWasDurableDoNotCount) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{99, true};
+    progress.ends = {{"a", 1}};
+    progress.applied = {{"a", 1}};
+    EXPECT_FALSE(Ask(caught_up, progress).caught_up);
+    progress.durable = DurableProgress{100, true};
+    progress.ends = {{"a", 2}};
+    EXPECT_FALSE(Ask(caught_up, progress).caught_up);
+}
+
+TEST(CaughtUp, RemembersABoundedNumberOfPositions) {
+    CaughtUp caught_up(2);
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true};
+    progress.ends = {{"a", 1}};
+    Ask(caught_up, progress, "1");
+    Ask(caught_up, progress, "2");
+    Ask(caught_up, progress, "3");
+    progress.ends = {{"a", 50}};
+    progress.applied = {{"a", 1}};
+    EXPECT_TRUE(Ask(caught_up, progress, "3").caught_up);
+    EXPECT_FALSE(Ask(caught_up, progress, "1").caught_up) << "forgotten: its end is taken anew";
+}
+
+TEST(CaughtUp, ErrorsAndNonsensePassThrough) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "yesterday", progress).status()), "POSITION_INVALID");
+    progress.error = base::MakeError(absl::StatusCode::kUnavailable, "KAFKA_UNREACHABLE", "no broker");
+    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "0/1", progress).status()), "KAFKA_UNREACHABLE");
+}
+
+TEST(CaughtUp, ManyUnappliedTopicsAreSummed) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true};
+    for (int i = 0; i < 9; ++i) {
+        progress.ends["topic" + std::to_string(i)] = 1;
+    }
+    const CaughtUpAnswer answer = Ask(caught_up, progress);
+    ASSERT_EQ(answer.waiting_for.size(), 6u);
+    EXPECT_EQ(answer.waiting_for.back(), "and 4 more topics");
+}
+
+TEST(Position, TextAndBack) {
+    for (const uint64_t position : {uint64_t{0}, uint64_t{100}, uint64_t{0x16B374D848}, UINT64_MAX}) {
+        EXPECT_EQ(ParsePosition(FormatPosition(position)), position);
+        EXPECT_EQ(ParsePosition(std::to_string(position)), position);
+    }
+    EXPECT_EQ(FormatPosition(0x16B374D848), "16/B374D848");
+    for (const char* text : {"", "/", "1/", "/1", "1/2/3", "g/1", "-1", "1/100000000", " 1", "0x10"}) {
+        EXPECT_FALSE(ParsePosition(text).has_value()) << text;
+    }
+}
+
+}  // namespace
+}  // namespace millrace::agent

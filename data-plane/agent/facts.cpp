@@ -1,0 +1,160 @@
+#include "data-plane/agent/facts.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+#include "millrace/v1/link.pb.h"
+
+namespace millrace::agent {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using publish::PublisherState;
+
+google::protobuf::Timestamp Time(std::chrono::system_clock::time_point time) {
+    return TimeUtil::MicrosecondsToTimestamp(
+        std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
+}
+
+v1::PublisherFacts::State State(PublisherState state) {
+    switch (state) {
+        case PublisherState::kStarting:
+            return v1::PublisherFacts::STATE_STARTING;
+        case PublisherState::kStandby:
+            return v1::PublisherFacts::STATE_STANDBY;
+        case PublisherState::kCopying:
+            return v1::PublisherFacts::STATE_COPYING;
+        case PublisherState::kStreaming:
+            return v1::PublisherFacts::STATE_STREAMING;
+        case PublisherState::kRetrying:
+            return v1::PublisherFacts::STATE_RETRYING;
+        case PublisherState::kBlocked:
+            return v1::PublisherFacts::STATE_BLOCKED;
+    }
+    return v1::PublisherFacts::STATE_UNSPECIFIED;
+}
+
+v1::TableStatus::State State(apply::TableState state) {
+    switch (state) {
+        case apply::TableState::kWaiting:
+        case apply::TableState::kTakingOver:
+        case apply::TableState::kStopped:
+            return v1::TableStatus::STATE_WAITING;
+        case apply::TableState::kLive:
+            return v1::TableStatus::STATE_LIVE;
+        case apply::TableState::kRetrying:
+            return v1::TableStatus::STATE_RETRYING;
+        case apply::TableState::kHeld:
+            return v1::TableStatus::STATE_HELD;
+        case apply::TableState::kPaused:
+            return v1::TableStatus::STATE_PAUSED;
+    }
+    return v1::TableStatus::STATE_UNSPECIFIED;
+}
+
+void TranslatePublisher(const publish::PublisherFacts& facts, const std::string& worker_id,
+                        v1::PublisherFacts* proto) {
+    proto->set_state(State(facts.state));
+    proto->set_worker_id(worker_id);
+    proto->set_durable_position(facts.durable_position);
+    proto->set_source_position(facts.source_position);
+    proto->set_retained_bytes(facts.retained_bytes);
+    proto->set_events_total(facts.events_total);
+    proto->set_events_per_second(facts.events_per_second);
+    if (!facts.error.ok()) {
+        proto->set_error(std::string(facts.error.message()));
+        proto->set_error_reason(base::ReasonOf(facts.error));
+        proto->set_remedy(base::RemedyOf(facts.error));
+    }
+    if (facts.error_time) {
+        *proto->mutable_error_time() = Time(*facts.error_time);
+    }
+    if (facts.next_retry_time) {
+        *proto->mutable_next_retry_time() = Time(*facts.next_retry_time);
+    }
+    for (const publish::TableFacts& table : facts.tables) {
+        proto->set_rows_copied(proto->rows_copied() + table.rows_copied);
+        proto->set_tables_copied(proto->tables_copied() + (table.copied ? 1 : 0));
+        proto->set_tables_total(proto->tables_total() + 1);
+    }
+}
+
+void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id, v1::TableStatus* proto) {
+    proto->set_schema(facts.schema);
+    // A topic with a hashed name, before its schema was read: its name is all that is known.
+    proto->set_table(facts.table.empty() ? facts.topic : facts.table);
+    proto->set_state(State(facts.state));
+    proto->set_worker_id(worker_id);
+    proto->set_append_only(facts.append_only);
+    proto->set_rows_applied(facts.rows_applied);
+    proto->set_batches_applied(facts.batches);
+    proto->set_lag_records(facts.records_waiting);
+    proto->set_lag_bytes(facts.bytes_waiting);
+    proto->set_lag_seconds(facts.lag_seconds);
+    if (facts.last_commit_time_us > 0) {
+        *proto->mutable_last_commit_time() = TimeUtil::MicrosecondsToTimestamp(facts.last_commit_time_us);
+    }
+    if (facts.last_applied_time_us > 0) {
+        *proto->mutable_last_applied_time() = TimeUtil::MicrosecondsToTimestamp(facts.last_applied_time_us);
+    }
+    proto->set_error(facts.error);
+    proto->set_error_reason(facts.reason);
+    proto->set_remedy(facts.remedy);
+    proto->set_attempts(facts.attempts);
+    if (facts.next_retry_time_us > 0) {
+        *proto->mutable_next_retry_time() = TimeUtil::MicrosecondsToTimestamp(facts.next_retry_time_us);
+    }
+}
+
+void AddCopyState(const publish::TableFacts& facts, v1::TableStatus* proto) {
+    proto->set_schema(facts.schema);
+    proto->set_table(facts.table);
+    proto->set_append_only(facts.append_only);
+    proto->set_rows_copied(facts.rows_copied);
+    const auto state = proto->state();
+    const bool quiet = state == v1::TableStatus::STATE_UNSPECIFIED ||
+                       state == v1::TableStatus::STATE_WAITING || state == v1::TableStatus::STATE_LIVE;
+    if (!facts.copied && quiet) {
+        proto->set_state(v1::TableStatus::STATE_COPYING);
+    }
+}
+
+}  // namespace
+
+void TranslateFacts(const runtime::PipelineFacts& facts, const std::string& worker_id,
+                    v1::PipelineFacts* proto) {
+    proto->set_name(facts.name);
+    proto->set_generation(facts.generation);
+    proto->set_paused(facts.paused);
+    proto->set_removed(facts.removed);
+    if (!facts.error.ok()) {
+        proto->set_error(std::string(facts.error.message()));
+        proto->set_error_reason(base::ReasonOf(facts.error));
+        proto->set_remedy(base::RemedyOf(facts.error));
+    }
+    std::map<std::pair<std::string, std::string>, v1::TableStatus> tables;
+    for (const apply::TableFacts& table : facts.tables) {
+        v1::TableStatus status;
+        TranslateTable(table, worker_id, &status);
+        tables[{status.schema(), status.table()}] = std::move(status);
+    }
+    if (facts.publisher) {
+        TranslatePublisher(*facts.publisher, worker_id, proto->mutable_publisher());
+        // A stand-by's knowledge of the copy is as old as its own last turn.
+        if (facts.publisher->state != PublisherState::kStandby) {
+            for (const publish::TableFacts& table : facts.publisher->tables) {
+                AddCopyState(table, &tables[{table.schema, table.table}]);
+            }
+        }
+    }
+    for (auto& [name, status] : tables) {
+        *proto->add_tables() = std::move(status);
+    }
+}
+
+}  // namespace millrace::agent

@@ -32,12 +32,20 @@ void CheckNames(const std::string& path, const std::vector<sdk::TableTarget>& ta
     for (const sdk::TableTarget& table : tables) {
         const auto [other, added] = seen.emplace(
             absl::AsciiStrToLower(base::Concat(table.schema, ".", table.table)), table.DisplayName());
+        if (IsReservedSchema(table.schema)) {
+            findings.push_back({.code = "NAME_CLASH",
+                                .severity = Severity::kCritical,
+                                .message = base::Concat("table ", table.DisplayName(),
+                                                        " cannot be kept in DuckDB: ", kReservedSchema),
+                                .remedy = "Exclude the table from the pipeline.",
+                                .subject = table.DisplayName()});
+        }
         if (!added) {
             findings.push_back({.code = "NAME_CLASH",
                                 .severity = Severity::kCritical,
                                 .message = base::Concat("DuckDB ignores case and cannot tell ",
                                                         table.DisplayName(), " from ", other->second),
-                                .remedy = base::Concat("Exclude one of the two from the pipeline."),
+                                .remedy = "Exclude one of the two from the pipeline.",
                                 .subject = table.DisplayName()});
         }
         if (absl::EqualsIgnoreCase(table.schema, catalog) && !std::exchange(ambiguous, true)) {

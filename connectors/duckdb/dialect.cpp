@@ -1,9 +1,12 @@
 #include "connectors/duckdb/dialect.h"
 
+#include <algorithm>
+#include <array>
 #include <set>
 
 #include "absl/strings/ascii.h"
 #include "base/text.h"
+#include "connectors/duckdb/engine.h"
 #include "connectors/duckdb/type_map.h"
 
 namespace millrace::duckdb {
@@ -14,6 +17,11 @@ std::string Lower(std::string_view text) {
 }
 
 }  // namespace
+
+bool IsReservedSchema(std::string_view schema) {
+    constexpr std::array<std::string_view, 4> kNames = {"temp", "system", "memory", kCatalog};
+    return std::ranges::find(kNames, Lower(schema)) != kNames.end();
+}
 
 std::vector<std::string> DuckDbDialect::ColumnNames(const sdk::TableSchema& schema) const {
     std::vector<std::string> names;

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "connectors/sdk/sql/dialect.h"
 
 namespace millrace::duckdb {
+
+/// Whether a schema of that name would be taken for one of the engine's own catalogues.
+[[nodiscard]] bool IsReservedSchema(std::string_view schema);
+inline constexpr std::string_view kReservedSchema = "its schema has a name that DuckDB keeps for itself";
 
 class DuckDbDialect final : public sql::Dialect {
  public:

@@ -98,6 +98,10 @@ absl::Status StatusFromEngine(EngineErrorKind kind, std::string_view message) {
         case EngineErrorKind::kPermission:
             return MakeError(StatusCode::kPermissionDenied, "NOT_WRITABLE", message);
         case EngineErrorKind::kDefinition:
+            if (Has(message, "Table with name") && Has(message, "does not exist")) {
+                return MakeError(StatusCode::kFailedPrecondition, "TABLE_MISSING", message,
+                                 "Restore it in the destination, or replicate the table anew.");
+            }
             return MakeError(StatusCode::kFailedPrecondition, "DUCKDB_CATALOG", message);
         case EngineErrorKind::kFatal:
             return MakeError(

@@ -19,6 +19,23 @@ bool HoldsCells(const sql::LoadColumn& column) {
     return column.origin == Origin::kCell || column.origin == Origin::kSourceKey;
 }
 
+// Stages number their columns; people know them by the source's names.
+const std::string& SourceName(const sql::LoadColumn& column, const sdk::Batch& batch) {
+    const int index = column.origin == Origin::kSourceKey ? column.key_column : column.index;
+    return batch.schema->columns[static_cast<size_t>(index)].name;
+}
+
+absl::Status Rejected(const sql::LoadColumn& column, const sdk::Batch& batch) {
+    const std::string& name = SourceName(column, batch);
+    return base::MakeError(
+        absl::StatusCode::kFailedPrecondition, "VALUE_REJECTED",
+        base::Concat("column ", name, " of ", batch.schema->DisplayName(), " holds a value that DuckDB's ",
+                     column.type, " cannot store"),
+        base::Concat(
+            "Correct the value at the source, or let the destination keep its text: ALTER TABLE … ALTER ",
+            name, " TYPE VARCHAR."));
+}
+
 // What the cells of one column need on their way.
 struct Lane final {
     CellForm form = CellForm::kText;
@@ -35,6 +52,20 @@ std::vector<Connection::BulkColumn> InputColumns(const sql::LoadTable& table) {
         columns.push_back({base::Concat("c", columns.size()), type});
     }
     return columns;
+}
+
+std::string_view TypeName(Type type) {
+    switch (type) {
+        case Type::kBytes:
+            return "BLOB";
+        case Type::kInteger:
+            return "INTEGER";
+        case Type::kBoolean:
+            return "BOOLEAN";
+        case Type::kText:
+            break;
+    }
+    return "VARCHAR";
 }
 
 std::vector<Lane> Lanes(const sql::LoadTable& table) {
@@ -95,14 +126,14 @@ class RowFeed final {
         std::string_view value;
         const Lane& lane = lanes_[column];
         if (!RewriteCell(lane.form, lane.scale, cell.text(), scratch_, value)) {
-            return ValueRejected(batch_, target.name, target.type);
+            return Rejected(target, batch_);
         }
         if (lane.form == CellForm::kBytes) {
             input_.SetBytes(column, value);
             return absl::OkStatus();
         }
         if (!IsUtf8(value)) {
-            return ValueRejected(batch_, target.name, target.type);
+            return Rejected(target, batch_);
         }
         input_.SetText(column, value);
         return absl::OkStatus();
@@ -145,51 +176,33 @@ absl::StatusOr<int64_t> LoadRows(Connection& connection, const sql::LoadTable& t
                 table, batch);
 }
 
-absl::StatusOr<std::string> FindRejected(Connection& connection, const sql::LoadTable& table,
-                                         const sdk::Batch& batch) {
+absl::Status ExplainRejection(Connection& connection, const sql::LoadTable& table, const sdk::Batch& batch,
+                              const absl::Status& rejection) {
     const std::vector<Connection::BulkColumn> input = InputColumns(table);
-    const auto type = [&](size_t i) {
-        return input[i].type == Type::kText      ? "VARCHAR"
-               : input[i].type == Type::kBytes   ? "BLOB"
-               : input[i].type == Type::kInteger ? "INTEGER"
-                                                 : "BOOLEAN";
-    };
     const std::string probe = "temp.main._millrace_rejected";
-    RETURN_IF_ERROR(connection
-                        .Execute(base::Concat(
-                            "CREATE OR REPLACE TEMP TABLE ", probe, " (",
-                            List(table, [&](size_t i) { return base::Concat("c", i, " ", type(i)); }), ")"))
-                        .status());
-    const auto fed =
-        Feed(connection, base::Concat("INSERT INTO ", probe, " SELECT * FROM input_rows"), table, batch);
-    auto found = fed.ok() ? connection.Query(base::Concat(
-                                "SELECT ",
-                                List(table,
-                                     [&](size_t i) {
-                                         return base::Concat(
-                                             "coalesce(bool_or(c", i, " IS NOT NULL AND TRY_CAST(c", i,
-                                             " AS ", table.columns[i].type, ") IS NULL), false)::INTEGER");
-                                     }),
-                                " FROM ", probe))
-                          : absl::StatusOr<std::vector<Connection::Row>>(fed.status());
+    const auto definition = [&](size_t i) {
+        return base::Concat(input[i].name, " ", TypeName(input[i].type));
+    };
+    const auto refuses = [&](size_t i) {
+        return base::Concat("coalesce(bool_or(c", i, " IS NOT NULL AND TRY_CAST(c", i, " AS ",
+                            table.columns[i].type, ") IS NULL), false)");
+    };
+    RETURN_IF_ERROR(
+        connection
+            .Execute(base::Concat("CREATE OR REPLACE TEMP TABLE ", probe, " (", List(table, definition), ")"))
+            .status());
+    RETURN_IF_ERROR(
+        Feed(connection, base::Concat("INSERT INTO ", probe, " SELECT * FROM input_rows"), table, batch)
+            .status());
+    const auto found = connection.Query(base::Concat("SELECT ", List(table, refuses), " FROM ", probe));
     RETURN_IF_ERROR(connection.Execute(base::Concat("DROP TABLE ", probe)).status());
     RETURN_IF_ERROR(found.status());
     for (size_t i = 0; i < table.columns.size(); ++i) {
-        if (found->front()[i] == "1") {
-            return table.columns[i].name;
+        if (found->front()[i] == "true") {
+            return Rejected(table.columns[i], batch);
         }
     }
-    return std::string();
-}
-
-absl::Status ValueRejected(const sdk::Batch& batch, const std::string& column, const std::string& type) {
-    return base::MakeError(
-        absl::StatusCode::kFailedPrecondition, "VALUE_REJECTED",
-        base::Concat("column ", column, " of ", batch.schema->DisplayName(), " holds a value that DuckDB's ",
-                     type, " cannot store"),
-        base::Concat(
-            "Correct the value at the source, or let the destination keep its text: ALTER TABLE … ALTER ",
-            column, " TYPE VARCHAR."));
+    return base::Annotate(rejection, batch.schema->DisplayName());
 }
 
 }  // namespace millrace::duckdb

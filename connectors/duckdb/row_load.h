@@ -16,11 +16,9 @@ namespace millrace::duckdb {
 absl::StatusOr<int64_t> LoadRows(Connection& connection, const sql::LoadTable& table,
                                  const sdk::Batch& batch);
 
-/// Outside any transaction: name of the first column one of whose cells DuckDB refuses; "" when there is
-/// none.
-absl::StatusOr<std::string> FindRejected(Connection& connection, const sql::LoadTable& table,
-                                         const sdk::Batch& batch);
-
-absl::Status ValueRejected(const sdk::Batch& batch, const std::string& column, const std::string& type);
+/// What to say when LoadRows met a value that DuckDB refused without naming its column: `rejection` with
+/// table and column. To be called outside any transaction.
+absl::Status ExplainRejection(Connection& connection, const sql::LoadTable& table, const sdk::Batch& batch,
+                              const absl::Status& rejection);
 
 }  // namespace millrace::duckdb

@@ -1,11 +1,9 @@
 #include "connectors/duckdb/session.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -24,14 +22,6 @@ absl::Status NameClash(const sdk::TableTarget& table, std::string_view what) {
     return base::MakeError(absl::StatusCode::kFailedPrecondition, "NAME_CLASH",
                            base::Concat("table ", table.DisplayName(), " cannot be kept in DuckDB: ", what),
                            "Leave the table out of this pipeline, or rename one of the two.");
-}
-
-// A schema of such a name would be taken for one of the engine's own catalogues.
-bool IsReserved(std::string_view schema) {
-    constexpr std::array<std::string_view, 4> kNames = {"temp", "system", "memory", kCatalog};
-    return std::ranges::any_of(kNames, [&](std::string_view name) {
-        return absl::EqualsIgnoreCase(base::ToAbsl(schema), base::ToAbsl(name));
-    });
 }
 
 std::string WhereTable(const sdk::TableTarget& table, std::string_view name_column) {
@@ -81,30 +71,17 @@ absl::StatusOr<std::vector<sql::SqlSession::Row>> DuckDbSession::Query(const std
 
 absl::StatusOr<int64_t> DuckDbSession::Load(const sql::LoadTable& table, const sdk::Batch& batch) {
     auto rows = LoadRows(lease_->connection(), table, batch);
-    if (!rows.ok() && base::ReasonOf(rows.status()) == "VALUE_REJECTED") {
-        return ExplainRejection(table, batch, rows.status());
+    if (base::ReasonOf(rows.status()) != "VALUE_REJECTED" || !base::RemedyOf(rows.status()).empty()) {
+        return rows;
     }
-    return rows;
-}
-
-absl::Status DuckDbSession::ExplainRejection(const sql::LoadTable& table, const sdk::Batch& batch,
-                                             const absl::Status& status) {
-    if (!base::RemedyOf(status).empty()) {
-        return status;
-    }
-    // DuckDB names no column, and the transaction that failed answers nothing more.
+    // The transaction that failed answers nothing more.
     Rollback();
-    const auto column = FindRejected(lease_->connection(), table, batch);
-    if (!column.ok() || column->empty()) {
-        return base::Annotate(status, batch.schema->DisplayName());
-    }
-    const auto* const found = &*std::ranges::find(table.columns, *column, &sql::LoadColumn::name);
-    return ValueRejected(batch, found->name, found->type);
+    return ExplainRejection(lease_->connection(), table, batch, rows.status());
 }
 
 absl::StatusOr<std::optional<sql::TableShape>> DuckDbSession::Describe(const sdk::TableTarget& table) {
-    if (IsReserved(table.schema)) {
-        return NameClash(table, "its schema has a name that DuckDB keeps for itself");
+    if (IsReservedSchema(table.schema)) {
+        return NameClash(table, kReservedSchema);
     }
     Connection& connection = lease_->connection();
     ASSIGN_OR_RETURN(

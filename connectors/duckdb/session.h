@@ -32,9 +32,6 @@ class DuckDbSession final : public sql::SqlSession {
     absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) override;
 
  private:
-    absl::Status ExplainRejection(const sql::LoadTable& table, const sdk::Batch& batch,
-                                  const absl::Status& status);
-
     std::unique_ptr<DatabaseFile::Lease> lease_;
     bool in_transaction_ = false;
 };

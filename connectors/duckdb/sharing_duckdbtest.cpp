@@ -1,0 +1,202 @@
+// One file, several processes: readers get in, strangers are named, a killed writer leaves a sound file.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/duckdb/duckdb_fixture.h"
+
+namespace millrace::duckdb {
+namespace {
+
+using sdk::testing::BatchBuilder;
+using sdk::testing::MakeColumn;
+using sdk::testing::MakeSchema;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+sdk::SchemaPtr Orders(const std::string& table) {
+    return MakeSchema(table,
+                      {MakeColumn("id", "bigint", 1), MakeColumn("v", "bigint"), MakeColumn("note", "text")});
+}
+
+// Rows 0 … rows-1, all with v = `turn`.
+sdk::Batch Turn(const sdk::SchemaPtr& schema, int64_t turn, int rows) {
+    BatchBuilder builder(schema);
+    for (int i = 0; i < rows; ++i) {
+        builder.Full({std::to_string(i), std::to_string(turn), "some text that every row has"});
+    }
+    return builder.Build(turn - 1, turn);
+}
+
+void HoldFile(const std::string& path, const std::function<void()>& ready) {
+    DatabaseFiles files;
+    const auto lease = files.Get(path, {})->Acquire();
+    if (lease.ok()) {
+        ready();
+        pause();
+    }
+}
+
+TEST(DuckDbSharing, NamesTheStrangerAndRecovers) {
+    const TestFolder folder;
+    ChildProcess stranger([&](const auto& ready) { HoldFile(folder.File(), ready); });
+    const pid_t pid = stranger.pid();
+    DatabaseFiles files(
+        LeasePolicy{.open_for = milliseconds(300), .gap = milliseconds(60), .lock_wait = milliseconds(200)});
+    const auto destination = MakeTestDestination(files, folder.File());
+    const auto writer = *destination->OpenTable({"shop", "orders"}, TestStream());
+    const auto refused = writer->TakeOver();
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(base::ReasonOf(refused.status()), "FILE_LOCKED");
+    EXPECT_THAT(base::Describe(refused.status()), testing::HasSubstr(folder.File()));
+    EXPECT_THAT(base::Describe(refused.status()), testing::HasSubstr(base::Concat("pid ", pid)));
+    const sdk::Findings findings = destination->Preflight(TestStream(), {});
+    ASSERT_FALSE(findings.empty());
+    EXPECT_EQ(findings.front().code, "FILE_LOCKED");
+    EXPECT_EQ(findings.front().severity, sdk::Severity::kCritical);
+
+    stranger.Kill();
+    ASSERT_TRUE(writer->TakeOver().ok());
+    ASSERT_TRUE(writer->Apply(Turn(Orders("orders"), 1, 3)).ok());
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM shop.orders"), "3");
+}
+
+TEST(DuckDbSharing, WaitsForAShortReader) {
+    const TestFolder folder;
+    {
+        DatabaseFiles files;
+        ExecuteOnFile(files, folder.File(), "CREATE TABLE t (a INTEGER)");
+    }
+    DatabaseFiles files;
+    std::atomic<bool> done = false;
+    ChildProcess reader([&](const auto& ready) {
+        DatabaseFiles own;
+        const auto lease = own.Get(folder.File(), {})->Acquire();
+        ready();
+        usleep(500'000);
+    });
+    const auto lease = files.Get(folder.File(), {})->Acquire();
+    EXPECT_TRUE(lease.ok()) << base::Describe(lease.status());
+}
+
+TEST(DuckDbSharing, IsOpenOnlyWhileSomebodyWrites) {
+    const TestFolder folder;
+    DatabaseFiles files;
+    const auto destination = MakeTestDestination(files, folder.File());
+    const auto writer = TakeOver(*destination, "orders");
+    ASSERT_TRUE(writer->Apply(Turn(Orders("orders"), 1, 1000)).ok());
+    EXPECT_THAT(folder.Names(), testing::ElementsAre("test.duckdb"));
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM shop.orders", "0ms"), "1000");
+}
+
+// A reader that asks again and again, against tables that flush without pause.
+TEST(DuckDbSharing, ReaderSeesARowWithinASecondUnderLoad) {
+    constexpr int kTables = 4;
+    constexpr milliseconds kLength{6000};
+    const TestFolder folder;
+    DatabaseFiles files;
+    const auto destination = MakeTestDestination(files, folder.File());
+    std::mutex mutex;
+    std::map<int64_t, Clock::time_point> committed;
+    std::atomic<bool> stop = false;
+    std::vector<std::thread> threads;
+    std::vector<std::unique_ptr<sdk::TableWriter>> writers;
+    for (int i = 0; i < kTables; ++i) {
+        writers.push_back(TakeOver(*destination, base::Concat("orders", i)));
+    }
+    for (int i = 0; i < kTables; ++i) {
+        threads.emplace_back([&, i] {
+            const auto schema = Orders(base::Concat("orders", i));
+            for (int64_t turn = 1; !stop; ++turn) {
+                if (i == 0) {
+                    const std::scoped_lock lock(mutex);
+                    committed[turn] = Clock::now();
+                }
+                const sdk::Batch batch = Turn(schema, turn, 500);
+                auto result = writers[static_cast<size_t>(i)]->Apply(batch);
+                while (absl::IsAborted(result.status()) || absl::IsUnavailable(result.status())) {
+                    result = writers[static_cast<size_t>(i)]->Apply(batch);
+                }
+                ASSERT_TRUE(result.ok()) << base::Describe(result.status());
+            }
+        });
+    }
+    std::map<int64_t, Clock::time_point> seen;
+    int64_t newest = 0;
+    int reads = 0;
+    const auto end = Clock::now() + kLength;
+    while (Clock::now() < end) {
+        const auto answer = QueryElsewhere(
+            folder.File(),
+            "SELECT coalesce(max(next_offset), 0) FROM _millrace.checkpoints WHERE table_name = 'orders0'");
+        if (!answer) {
+            break;
+        }
+        ++reads;
+        for (const int64_t turn = std::stoll(*answer); newest < turn;) {
+            seen[++newest] = Clock::now();
+        }
+    }
+    stop = true;
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    EXPECT_GT(reads, 5);
+    ASSERT_GT(newest, 3);
+    milliseconds longest{0};
+    for (const auto& [turn, moment] : seen) {
+        longest = std::max(longest, std::chrono::duration_cast<milliseconds>(moment - committed[turn]));
+    }
+    RecordProperty("longest_ms", static_cast<int>(longest.count()));
+    RecordProperty("reads", reads);
+    RecordProperty("flushes", static_cast<int>(newest));
+    EXPECT_LE(longest, milliseconds(1000)) << reads << " reads, " << newest << " flushes of that table";
+}
+
+TEST(DuckDbSharing, AKilledWriterLeavesRowsAndCheckpointInStep) {
+    constexpr int kRounds = 8;
+    constexpr int kRows = 3000;
+    const TestFolder folder;
+    std::mt19937 random(7);
+    int64_t reached = 0;
+    for (int round = 0; round < kRounds; ++round) {
+        ChildProcess writer([&](const auto& ready) {
+            DatabaseFiles files;
+            const auto destination = MakeTestDestination(files, folder.File());
+            sdk::Checkpoint checkpoint;
+            const auto table = TakeOver(*destination, "orders", &checkpoint);
+            const auto schema = Orders("orders");
+            ready();
+            for (int64_t turn = checkpoint.next_offset + 1;; ++turn) {
+                if (!table->Apply(Turn(schema, turn, kRows)).ok()) {
+                    return;
+                }
+            }
+        });
+        std::this_thread::sleep_for(milliseconds(150 + random() % 400));
+        writer.Kill();
+        // Read-only first: a log of committed transactions may lie beside the file.
+        const auto seen = QueryElsewhere(folder.File(),
+                                         "SELECT next_offset, (SELECT count(*) FROM shop.orders), (SELECT "
+                                         "count(DISTINCT v) FROM shop.orders), (SELECT"
+                                         " max(v) FROM shop.orders) FROM _millrace.checkpoints");
+        ASSERT_TRUE(seen.has_value());
+        const int64_t offset = std::stoll(*seen);
+        EXPECT_EQ(*seen, base::Concat(offset, "\t", kRows, "\t1\t", offset));
+        EXPECT_GT(offset, reached) << "nothing was written in this round";
+        reached = offset;
+    }
+}
+
+}  // namespace
+}  // namespace millrace::duckdb

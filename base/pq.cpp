@@ -21,12 +21,13 @@ using Clock = std::chrono::steady_clock;
 
 void DropNotice(void* /*context*/, const PGresult* /*result*/) {}
 
-// Found dead in about half a minute, also while nothing is sent.
+// A dead server is noticed in about half a minute while nothing is sent, in two minutes while it owes
+// acknowledgements. Not sooner: that limit also ends connections whose server is alive but too busy to read.
 const std::map<std::string, std::string>& DefaultKeywords() {
     static const std::map<std::string, std::string> kDefaults = {
         {"application_name", "millrace"}, {"connect_timeout", "10"},    {"keepalives", "1"},
         {"keepalives_idle", "10"},        {"keepalives_interval", "5"}, {"keepalives_count", "4"},
-        {"tcp_user_timeout", "30000"},    {"client_encoding", "UTF8"},
+        {"tcp_user_timeout", "120000"},   {"client_encoding", "UTF8"},
     };
     return kDefaults;
 }

@@ -55,11 +55,12 @@ absl::Status SqlStateToStatus(std::string_view sqlstate, std::string_view messag
 /// A connection used by one thread at a time.
 class PqConnection final {
  public:
-    /// Connects with connect_timeout (seconds for the whole attempt; 10 unless given), keepalives and
-    /// application_name "millrace". Unavailable when host, port or server cannot be reached (reasons NET_DNS,
-    /// NET_TCP), FailedPrecondition when encryption cannot be agreed on (NET_TLS), Unauthenticated
-    /// (AUTH_FAILED, AUTH_HBA), NotFound (DATABASE_MISSING), InvalidArgument (OPTION_INVALID),
-    /// ResourceExhausted (no connection slot free); each with a remedy and without the password.
+    /// Connects with connect_timeout (seconds for the whole attempt; 10 unless given; looking the host's name
+    /// up has the resolver's own limit), keepalives and application_name "millrace". Unavailable when host,
+    /// port or server cannot be reached (reasons NET_DNS, NET_TCP), FailedPrecondition when encryption cannot
+    /// be agreed on (NET_TLS), Unauthenticated (AUTH_FAILED, AUTH_HBA), NotFound (DATABASE_MISSING),
+    /// InvalidArgument (OPTION_INVALID), ResourceExhausted (no connection slot free); each with a remedy and
+    /// without the password.
     static absl::StatusOr<std::unique_ptr<PqConnection>> Connect(const PqParameters& parameters);
     ~PqConnection();
     PqConnection(const PqConnection&) = delete;

@@ -13,7 +13,12 @@ class Secret final {
     Secret() = default;
     explicit Secret(std::string value) : value_(std::move(value)) {}
     Secret(const Secret&) = default;
-    Secret& operator=(const Secret&) = default;
+    Secret& operator=(const Secret& other) {
+        if (this != &other) {
+            *this = Secret(other);
+        }
+        return *this;
+    }
     Secret(Secret&& other) noexcept : value_(std::move(other.value_)) { other.Wipe(); }
     Secret& operator=(Secret&& other) noexcept {
         if (this != &other) {

@@ -15,7 +15,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kIdlePoll{20};
 /// With a table waiting for room in its inbox.
 constexpr milliseconds kBusyPoll{2};
-constexpr int kEventsPerPoll = 5'000;
+/// Few enough that one poll cannot pass the memory limits by much.
+constexpr int kEventsPerPoll = 500;
 constexpr base::ByteCount kLeastShare = base::ByteCount::KiB(256);
 
 }  // namespace

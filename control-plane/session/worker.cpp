@@ -1,0 +1,139 @@
+#include "control-plane/session/worker.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace millrace::session {
+namespace {
+
+// A worker answers snapshots in turn; more than these are never under way in practice.
+constexpr size_t kMaxUnansweredSnapshots = 8;
+
+}  // namespace
+
+void Worker::Begin(int64_t session, const v1::Hello& hello, std::shared_ptr<WorkerLink> link,
+                   absl::Time now) {
+    if (boot_id_ != hello.boot_id()) {
+        facts_.clear();
+        facts_at_ = absl::InfinitePast();
+    }
+    worker_id_ = hello.worker_id();
+    boot_id_ = hello.boot_id();
+    role_ = hello.role();
+    version_ = hello.version();
+    session_ = session;
+    link_ = std::move(link);
+    last_seen_ = now;
+    sent_epoch_.clear();
+    sent_generation_ = -1;
+    sent_.clear();
+    applied_generation_ = hello.applied_generation();
+    acked_.clear();
+    rejected_.clear();
+}
+
+void Worker::End(absl::Time now) {
+    link_.reset();
+    last_seen_ = now;
+}
+
+void Worker::Push(const v1::ConfigSnapshot& snapshot,
+                  const std::shared_ptr<const PushedPipelines>& pipelines) {
+    if (!connected() || (snapshot.epoch() == sent_epoch_ && snapshot.generation() <= sent_generation_)) {
+        return;
+    }
+    sent_epoch_ = snapshot.epoch();
+    sent_generation_ = snapshot.generation();
+    v1::ConnectResponse message;
+    *message.mutable_snapshot() = snapshot;
+    message.mutable_snapshot()->set_nonce(absl::StrCat("s", session_, "-", ++pushes_));
+    sent_.push_back(Sent{message.snapshot().nonce(), snapshot.generation(), pipelines});
+    if (sent_.size() > kMaxUnansweredSnapshots) {
+        sent_.pop_front();
+    }
+    link_->Send(std::move(message));
+}
+
+bool Worker::Acknowledge(const std::string& nonce, const std::vector<v1::Rejection>& rejected,
+                         absl::Time now) {
+    const auto found =
+        std::find_if(sent_.begin(), sent_.end(), [&](const Sent& sent) { return sent.nonce == nonce; });
+    if (found == sent_.end()) {
+        return false;
+    }
+    rejected_.clear();
+    for (const v1::Rejection& rejection : rejected) {
+        rejected_[rejection.resource()] = rejection;
+    }
+    PushedPipelines acked = *found->pipelines;
+    for (const auto& [name, rejection] : rejected_) {
+        // It goes on with what it had before, if anything.
+        const auto before = acked_.find(name);
+        if (before == acked_.end()) {
+            acked.erase(name);
+        } else {
+            acked[name] = before->second;
+        }
+    }
+    acked_ = std::move(acked);
+    applied_generation_ = found->generation;
+    acked_at_ = now;
+    sent_.erase(sent_.begin(), found + 1);
+    return true;
+}
+
+void Worker::TakeFacts(const v1::Facts& facts, absl::Time now) {
+    facts_.clear();
+    for (const v1::PipelineFacts& pipeline : facts.pipelines()) {
+        facts_[pipeline.name()] = pipeline;
+    }
+    facts_at_ = now;
+}
+
+std::map<std::string, int64_t> Worker::ConfirmedRemovals(const std::vector<std::string>& names) const {
+    std::map<std::string, int64_t> confirmed;
+    for (const std::string& name : names) {
+        const auto found = acked_.find(name);
+        if (found != acked_.end() && found->second.deleted) {
+            confirmed[name] = found->second.generation;
+        }
+    }
+    return confirmed;
+}
+
+domain::WorkerReport Worker::Report(const std::string& pipeline) const {
+    domain::WorkerReport report;
+    report.worker_id = worker_id_;
+    report.role = role_;
+    report.connected = connected();
+    if (const auto acked = acked_.find(pipeline); acked != acked_.end()) {
+        report.acked_generation = acked->second.generation;
+        report.acked_at = acked_at_;
+    }
+    if (const auto rejected = rejected_.find(pipeline); rejected != rejected_.end()) {
+        report.rejection = rejected->second;
+    }
+    if (const auto facts = facts_.find(pipeline); facts != facts_.end()) {
+        report.facts = facts->second;
+        report.facts_at = facts_at_;
+    }
+    return report;
+}
+
+v1::WorkerStatus Worker::Status() const {
+    v1::WorkerStatus status;
+    status.set_worker_id(worker_id_);
+    status.set_role(role_);
+    status.set_version(version_);
+    status.set_connected(connected());
+    status.set_applied_generation(applied_generation_);
+    *status.mutable_last_seen() =
+        google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(last_seen_));
+    return status;
+}
+
+}  // namespace millrace::session

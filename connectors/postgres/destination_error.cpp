@@ -12,12 +12,10 @@ namespace {
 
 constexpr std::string_view kSqlState = "SQLSTATE_";
 
-// The name that the server's message quotes last; "" when there is none.
-std::string QuotedName(std::string_view message) {
-    const size_t prefix = message.rfind(" (SQLSTATE");
-    message = message.substr(0, prefix);
-    const size_t end = message.rfind(' ');
-    return std::string(end == std::string_view::npos ? message : message.substr(end + 1));
+// What the server's message names after `words`.
+std::string NameAfter(std::string_view words, std::string_view message) {
+    const size_t start = message.find(words) + words.size();
+    return std::string(message.substr(start, message.rfind(" (SQLSTATE") - start));
 }
 
 std::string GrantRemedy(std::string_view message, const Whereabouts& where) {
@@ -39,9 +37,9 @@ std::string GrantRemedy(std::string_view message, const Whereabouts& where) {
         }
         const bool owner = grant.statement == "ALTER TABLE ";
         const bool database = absl::EndsWith(base::ToAbsl(grant.statement), "DATABASE ");
-        const std::string object = database ? base::QuoteIdentifier(where.database) : QuotedName(message);
-        return base::Concat("Run as the owner in the destination: ", grant.statement, object,
-                            owner ? " OWNER TO " : " TO ", role, ";");
+        const std::string object = database ? where.database : NameAfter(grant.object, message);
+        return base::Concat("Run as the owner in the destination: ", grant.statement,
+                            base::QuoteIdentifier(object), owner ? " OWNER TO " : " TO ", role, ";");
     }
     return base::Concat("Give role ", role, " the right to create and write in the destination.");
 }

@@ -1,13 +1,9 @@
-#include "connectors/postgres/destination.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "base/status.h"
-#include "connectors/postgres/options.h"
+#include "connectors/postgres/destination_test_kit.h"
 #include "connectors/sdk/testing/destination_conformance.h"
-#include "tests/support/postgres.h"
 
 namespace millrace::postgres {
 namespace {
@@ -15,18 +11,6 @@ namespace {
 using sdk::testing::DestinationConformance;
 using sdk::testing::TestDatabase;
 using testing_support::PostgresDatabase;
-
-sdk::Options OptionsOf(const base::PqParameters& parameters) {
-    sdk::Options options;
-    for (const auto& [keyword, value] : parameters.keywords) {
-        options.values[keyword == "dbname" ? "database" : keyword] = value;
-    }
-    if (!parameters.password.empty()) {
-        options.secrets.emplace("password", parameters.password);
-    }
-    options.values["max_connections"] = "4";
-    return options;
-}
 
 // One database for the whole binary, emptied for every test: making one takes half a second.
 PostgresDatabase& SharedDatabase() {
@@ -45,9 +29,7 @@ class Database final : public TestDatabase {
             "LOOP; END $$");
     }
     std::unique_ptr<sdk::Destination> OpenDestination() override {
-        auto destination = MakeDestination(OptionsOf(database_.parameters()));
-        EXPECT_TRUE(destination.ok()) << destination.status();
-        return destination.ok() ? std::move(*destination) : nullptr;
+        return postgres::OpenDestination(database_.parameters());
     }
     void Execute(const std::string& sql) override { database_.Execute(sql); }
     std::vector<Row> Query(const std::string& sql) override { return database_.Query(sql); }

@@ -1,6 +1,7 @@
 #include "connectors/postgres/sql_session.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <utility>
@@ -283,9 +284,13 @@ absl::StatusOr<std::string> SqlSession::TypeAtServer(const std::string& source_t
 }
 
 bool SqlSession::Reusable() {
-    // Sees a connection that the server has closed meanwhile without a round trip.
-    return connection_->healthy() && ::PQconsumeInput(connection_->raw()) == 1 && connection_->healthy() &&
-           ::PQtransactionStatus(connection_->raw()) == PQTRANS_IDLE;
+    if (!connection_->healthy() || ::PQtransactionStatus(connection_->raw()) != PQTRANS_IDLE) {
+        return false;
+    }
+    // Between statements a server says nothing but farewell: a session that it has closed is seen without a
+    // round trip.
+    pollfd socket{.fd = ::PQsocket(connection_->raw()), .events = POLLIN, .revents = 0};
+    return ::poll(&socket, 1, 0) == 0;
 }
 
 }  // namespace millrace::postgres

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,8 +90,8 @@ class PostgresDatabase final {
     static std::unique_ptr<base::PqConnection> Connect(const base::PqParameters& parameters) {
         auto connection = base::PqConnection::Connect(parameters);
         if (!connection.ok()) {
-            ADD_FAILURE() << base::Describe(connection.status());
-            std::abort();
+            // GoogleTest makes it a failure of the one test.
+            throw std::runtime_error(base::Describe(connection.status()));
         }
         return std::move(*connection);
     }

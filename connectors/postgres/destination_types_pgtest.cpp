@@ -1,0 +1,161 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "connectors/postgres/destination_test_kit.h"
+#include "connectors/sdk/testing/batch_builder.h"
+
+// Values arrive as they stood at the source, whatever their type.
+
+namespace millrace::postgres {
+namespace {
+
+using sdk::testing::BatchBuilder;
+using sdk::testing::kUnchanged;
+using sdk::testing::MakeColumn;
+using sdk::testing::MakeSchema;
+using sdk::testing::TestRow;
+
+struct Sample final {
+    const char* type;
+    std::vector<const char*> values;
+};
+
+const std::vector<Sample>& Samples() {
+    static const std::vector<Sample> kSamples = {
+        {"smallint", {"-32768", "32767"}},
+        {"integer", {"-2147483648", "2147483647"}},
+        {"bigint", {"-9223372036854775808", "9223372036854775807"}},
+        {"numeric", {"NaN", "Infinity", "-Infinity", "0.000", "123456789012345678901234567890.123456789"}},
+        {"numeric(10,2)", {"-99999999.99", "0.00"}},
+        {"real", {"NaN", "-Infinity", "3.4028235e+38", "1e-45", "0.1", "-0"}},
+        {"double precision", {"NaN", "Infinity", "1.7976931348623157e+308", "5e-324", "0.1", "-0"}},
+        {"boolean", {"t", "f"}},
+        {"text", {"", "a\tb\\n\nc", "\xF0\x9F\xA6\x86"}},
+        {"character varying(5)", {"", "abc  "}},
+        {"character(5)", {"abc  ", "     "}},
+        {"\"char\"", {"x"}},
+        {"name", {"a name"}},
+        {"bytea", {"\\x", "\\x00ff5c0a27"}},
+        {"date", {"0001-01-01", "4713-01-01 BC", "5874897-12-31", "infinity"}},
+        {"time without time zone", {"00:00:00", "24:00:00", "12:34:56.789012"}},
+        {"time(2) without time zone", {"12:34:56.78"}},
+        {"time with time zone", {"12:34:56.789012+05:30"}},
+        {"timestamp without time zone",
+         {"infinity", "294276-12-31 23:59:59.999999", "0044-03-15 12:00:00 BC"}},
+        {"timestamp with time zone", {"-infinity", "2024-02-29 23:59:59.999999+00"}},
+        {"timestamp(3) with time zone", {"2024-02-29 23:59:59.999+00"}},
+        {"interval", {"1 year 2 mons -3 days -04:05:06.000007", "00:00:00"}},
+        {"interval day to second", {"3 days 04:05:06"}},
+        {"uuid", {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}},
+        {"json", {"{\"a\" :  1, \"a\": 2}", "null"}},
+        {"jsonb", {"{\"a\": 1, \"b\": \"\\\\n\\t\"}", "null"}},
+        {"xml", {"<a>b</a>", "some <b>content</b>"}},
+        {"inet", {"10.0.0.1/8", "::1"}},
+        {"cidr", {"10.0.0.0/8"}},
+        {"macaddr", {"08:00:2b:01:02:03"}},
+        {"bit(3)", {"101"}},
+        {"bit varying(5)", {"", "10101"}},
+        {"point", {"(1.5,-2)"}},
+        {"box", {"(3,4),(1,2)"}},
+        {"circle", {"<(1,2),3>"}},
+        {"tsvector", {"'a':1A 'b':2"}},
+        {"tsquery", {"'a' & !'b'"}},
+        {"pg_lsn", {"16/B374D848"}},
+        {"oid", {"4294967295"}},
+        {"xid8", {"18446744073709551615"}},
+        {"int4range", {"[1,10)", "empty"}},
+        {"tstzrange", {"[\"2024-01-01 00:00:00+00\",)"}},
+        {"integer[]", {"{}", "{1,NULL,3}", "{{1,2},{3,4}}", "[0:1]={1,2}"}},
+        {"text[]", {"{\"a,b\",\"c\\\"d\",NULL,\"NULL\",\"\"}"}},
+        {"numeric(5,2)[]", {"{1.00,NULL}"}},
+        {"jsonpath", {"$.\"a\"[*]"}},
+    };
+    return kSamples;
+}
+
+class DestinationTypes : public ::testing::Test {
+ protected:
+    [[nodiscard]] std::string TypeOfColumn(const std::string& table, const std::string& column) {
+        const auto rows = database_.Query(
+            base::Concat("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '",
+                         table, "'::regclass AND attname = '", column, "'"));
+        return rows.size() == 1 && rows[0][0] ? *rows[0][0] : "";
+    }
+
+    testing_support::PostgresDatabase database_;
+    std::unique_ptr<sdk::Destination> destination_ = OpenDestination(database_.parameters());
+};
+
+TEST_F(DestinationTypes, EveryTypeKeepsItsNameAndValues) {
+    for (const Sample& sample : Samples()) {
+        const std::string table = base::Concat("t", &sample - Samples().data());
+        const auto schema = MakeSchema(table, {MakeColumn("id", "integer", 1), MakeColumn("v", sample.type),
+                                               MakeColumn("w", sample.type)});
+        const auto writer = OpenWriter(*destination_, *schema);
+        BatchBuilder batch(schema);
+        BatchBuilder resolved(schema);
+        // Once through literals, once through a stage with a cell that comes from the table.
+        const auto count = static_cast<int64_t>(sample.values.size());
+        for (int64_t i = 0; i < count; ++i) {
+            const char* value = sample.values[static_cast<size_t>(i)];
+            batch.Full({std::to_string(i), value, value});
+            resolved.Partial({std::to_string(i), value, kUnchanged});
+        }
+        batch.Full({"-1", nullptr, nullptr});
+        const auto first = writer->Apply(batch.Build(0, 10));
+        ASSERT_TRUE(first.ok()) << sample.type << ": " << base::Describe(first.status());
+        const auto second = writer->Apply(resolved.Build(10, 20));
+        ASSERT_TRUE(second.ok()) << sample.type << ": " << base::Describe(second.status());
+        EXPECT_EQ(TypeOfColumn("shop." + table, "v"), sample.type);
+        database_.Execute("SET timezone = 'UTC'");
+        const auto rows = database_.Query("SELECT v, w FROM shop." + table + " WHERE id >= 0 ORDER BY id");
+        ASSERT_EQ(rows.size(), sample.values.size()) << sample.type;
+        for (size_t i = 0; i < rows.size(); ++i) {
+            EXPECT_EQ(rows[i][0], sample.values[i]) << sample.type;
+            EXPECT_EQ(rows[i][1], sample.values[i]) << sample.type;
+        }
+    }
+}
+
+TEST_F(DestinationTypes, ATypeOfTheUsersIsTakenWhereItExistsHereToo) {
+    database_.Execute("CREATE TYPE mood AS ENUM ('sad', 'ok')");
+    database_.Execute("CREATE TYPE pair AS (a integer, b text)");
+    const auto schema = MakeSchema("users", {MakeColumn("id", "integer", 1), MakeColumn("known", "mood"),
+                                             MakeColumn("unknown", "temper"), MakeColumn("many", "temper[]"),
+                                             MakeColumn("composite", "pair"), MakeColumn("cash", "money"),
+                                             MakeColumn("moods", "mood[]")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    const auto applied = writer->Apply(
+        BatchBuilder(schema).Full({"1", "ok", "hot", "{a,b}", "(1,x)", "$1.00", "{sad}"}).Build(0, 1));
+    ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
+    EXPECT_EQ(TypeOfColumn("shop.users", "known"), "mood");
+    EXPECT_EQ(TypeOfColumn("shop.users", "unknown"), "text");
+    EXPECT_EQ(TypeOfColumn("shop.users", "many"), "text[]");
+    EXPECT_EQ(TypeOfColumn("shop.users", "composite"), "text");
+    EXPECT_EQ(TypeOfColumn("shop.users", "cash"), "text");
+    EXPECT_EQ(TypeOfColumn("shop.users", "moods"), "mood[]");
+    const auto refused = writer->Apply(
+        BatchBuilder(schema).Full({"2", "angry", "hot", "{}", "(1,x)", "$1.00", "{sad}"}).Build(1, 2));
+    EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
+}
+
+TEST_F(DestinationTypes, ARefusedValueOfAStagedBatchNamesItsColumn) {
+    const auto schema = MakeSchema(
+        "named", {MakeColumn("id", "integer", 1), MakeColumn("a", "text"), MakeColumn("amount", "integer")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    BatchBuilder batch(schema);
+    for (int i = 0; i < 100; ++i) {
+        batch.Full({std::to_string(i), "x", i == 50 ? "secret" : "1"});
+    }
+    const auto refused = writer->Apply(batch.Build(0, 100));
+    EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
+    EXPECT_NE(base::Describe(refused.status()).find("\"amount\""), std::string::npos)
+        << base::Describe(refused.status());
+    EXPECT_EQ(base::Describe(refused.status()).find("secret"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::postgres

@@ -21,7 +21,7 @@ namespace millrace::duckdb {
 struct LeasePolicy final {
     /// The file is closed as soon as nobody uses it, and at the latest this long after it was opened: from
     /// then on new leases wait until those that are out have come back.
-    std::chrono::milliseconds open_for{300};
+    std::chrono::milliseconds open_for{200};
     /// How long it stays closed then.
     std::chrono::milliseconds gap{60};
     /// How long an opening waits for a lock of another process before it is an error.

@@ -33,7 +33,13 @@ std::string TableQuery(std::string_view condition) {
         "i.indisprimary "
         "WHEN 'i' THEN i.indisreplident ELSE false END AND ",
         kUsableIndex,
-        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) "
+        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), "
+        "EXISTS (SELECT FROM pg_index i JOIN pg_attribute g ON g.attrelid = t.oid AND g.attgenerated <> '' "
+        "AND "
+        "g.attnum = ANY (i.indkey::int2[]) WHERE i.indrelid = t.oid AND CASE t.relreplident WHEN 'i' THEN "
+        "i.indisreplident ELSE i.indisprimary END) OR EXISTS (SELECT FROM tree JOIN pg_class f ON f.oid = "
+        "tree.relid "
+        "WHERE f.relkind <> 'p' AND f.relreplident <> t.relreplident) "
         "FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND "
         "a.attgenerated = '' ORDER BY a.attnum");
 }
@@ -49,6 +55,7 @@ std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
     table.kind = result.Get(0, 3)[0];
     table.identity = result.Get(0, 4)[0];
     table.fingerprint = result.Get(0, 5);
+    table.broken_identity = result.GetBool(0, 13);
     for (int row = 0; row < result.rows(); ++row) {
         if (result.IsNull(row, 6)) {
             continue;

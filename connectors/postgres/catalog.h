@@ -35,6 +35,9 @@ struct CatalogTable final {
     /// pg_class.relreplident.
     char identity = 'd';
     std::vector<CatalogColumn> columns;
+    /// What the stream flags as key is not the whole of one: a key column is generated and not sent, or a
+    /// partition identifies its rows in another way than its root.
+    bool broken_identity = false;
     /// Changes when the table, or a partition of it, gets another shape or another file.
     std::string fingerprint;
 };

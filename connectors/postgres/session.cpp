@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "base/status.h"
 #include "base/text.h"
 
 namespace millrace::postgres {
@@ -38,6 +39,20 @@ std::string Stem(const std::string& stream) {
     return stem;
 }
 
+// Startup options that a server does not know would refuse the connection, so newer limits are lifted
+// afterwards.
+absl::StatusOr<std::unique_ptr<base::PqConnection>> ConnectWithoutLimits(
+    const base::PqParameters& parameters) {
+    ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> session, base::PqConnection::Connect(parameters));
+    if (session->server_version() >= 140000) {
+        RETURN_IF_ERROR(session->Execute("SET idle_session_timeout = 0").status());
+    }
+    if (session->server_version() >= 170000) {
+        RETURN_IF_ERROR(session->Execute("SET transaction_timeout = 0").status());
+    }
+    return session;
+}
+
 }  // namespace
 
 ObjectNames NamesFor(const std::string& stream) {
@@ -51,14 +66,14 @@ ObjectNames NamesFor(const std::string& stream) {
 absl::StatusOr<std::unique_ptr<base::PqConnection>> ConnectSession(const base::PqParameters& parameters) {
     base::PqParameters session = parameters;
     session.keywords["options"] = std::string(kFormats);
-    return base::PqConnection::Connect(session);
+    return ConnectWithoutLimits(session);
 }
 
 absl::StatusOr<std::unique_ptr<base::PqConnection>> ConnectReplication(const base::PqParameters& parameters) {
     base::PqParameters session = parameters;
     session.keywords["options"] = std::string(kFormats);
     session.keywords["replication"] = "database";
-    return base::PqConnection::Connect(session);
+    return ConnectWithoutLimits(session);
 }
 
 std::string ArrayLiteral(const std::vector<std::string>& elements) {

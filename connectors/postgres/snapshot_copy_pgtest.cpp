@@ -121,6 +121,28 @@ TEST_F(CopyTest, PartitionsAreReadThroughTheirRootAndChildrenOfAnOrdinaryTableAp
     EXPECT_THAT(recorder_.Texts(), ElementsAre("R child(2)", "R p(1)", "R p(11)", "R parent(1)"));
 }
 
+TEST_F(CopyTest, AKeyOfWhichAPartIsNotSentIsNoKey) {
+    Sql("CREATE TABLE g (a int, h int GENERATED ALWAYS AS (a % 10) STORED, PRIMARY KEY (a, h)); CREATE TABLE "
+        "p (id int "
+        "PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p DEFAULT; ALTER TABLE p1 REPLICA "
+        "IDENTITY "
+        "FULL");
+    const uint64_t point = Begin();
+    for (const sdk::SourceTable& table : tables_) {
+        EXPECT_TRUE(table.key.empty()) << table.table;
+        const auto schema = source_->Describe(table);
+        ASSERT_TRUE(schema.ok()) << base::Describe(schema.status());
+        EXPECT_TRUE((*schema)->append_only) << table.table;
+    }
+    ASSERT_TRUE(source_->EndCopy().ok());
+    ASSERT_TRUE(source_->Start(point).ok());
+    Sql("INSERT INTO g VALUES (1); INSERT INTO p VALUES (1); UPDATE g SET a = 2; UPDATE p SET id = 2");
+    Drain(*source_, recorder_);
+    EXPECT_THAT(recorder_.Texts(), ElementsAre("I g(1)", "I p(1)"));
+    EXPECT_TRUE(recorder_.changes[0].schema->append_only);
+    EXPECT_TRUE(recorder_.changes[1].schema->append_only);
+}
+
 TEST_F(CopyTest, OnlyOneWorkerCopies) {
     Sql("CREATE TABLE t (id int PRIMARY KEY)");
     const uint64_t point = Begin();

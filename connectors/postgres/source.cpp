@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -71,7 +72,12 @@ class PostgresSource final : public sdk::Source {
  private:
     /// The ordinary session, made again when it was lost.
     absl::StatusOr<base::PqConnection*> Session();
+    /// Runs `query` on the ordinary session; once more on a new one when the old one turns out to be gone, as
+    /// an idle one may be for reasons of its own.
+    template <typename Query>
+    std::invoke_result_t<Query, base::PqConnection&> WithSession(const Query& query);
     absl::Status TakeCopyLock();
+    absl::StatusOr<std::optional<SlotState>> CurrentSlot();
     absl::StatusOr<SlotState> UsableSlot();
     absl::StatusOr<sdk::SchemaPtr> ResolveRelation(const Relation& relation);
     absl::Status HandleFrame(const Frame& frame, sdk::ChangeHandler& handler);
@@ -97,10 +103,21 @@ absl::StatusOr<base::PqConnection*> PostgresSource::Session() {
     return session_.get();
 }
 
+template <typename Query>
+std::invoke_result_t<Query, base::PqConnection&> PostgresSource::WithSession(const Query& query) {
+    const bool reused = session_ != nullptr;
+    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
+    auto answer = query(*session);
+    if (answer.ok() || session->healthy() || !reused) {
+        return answer;
+    }
+    ASSIGN_OR_RETURN(session, Session());
+    return query(*session);
+}
+
 absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
     const sdk::TableSelection& selection) {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, ListAllTables(*session));
+    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, WithSession(ListAllTables));
     return SelectTables(tables, selection);
 }
 
@@ -117,12 +134,15 @@ absl::Status PostgresSource::Prepare(const std::vector<sdk::SourceTable>& tables
 }
 
 absl::StatusOr<bool> PostgresSource::HasSlot() {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, ReadSlot(*session, names_.slot));
+    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, CurrentSlot());
     if (slot && slot->lost) {
         return SlotLostError(names_.slot);
     }
     return slot.has_value();
+}
+
+absl::StatusOr<std::optional<SlotState>> PostgresSource::CurrentSlot() {
+    return WithSession([&](base::PqConnection& session) { return ReadSlot(session, names_.slot); });
 }
 
 absl::Status PostgresSource::TakeCopyLock() {
@@ -145,6 +165,9 @@ absl::Status PostgresSource::TakeCopyLock() {
 
 absl::StatusOr<uint64_t> PostgresSource::BeginCopy(bool new_slot) {
     copy_.reset();
+    if (new_slot) {
+        stream_.reset();
+    }
     RETURN_IF_ERROR(TakeCopyLock());
     ASSIGN_OR_RETURN(copy_, SnapshotCopy::Open(parameters_, names_, new_slot));
     return copy_->consistent_point();
@@ -168,8 +191,7 @@ absl::Status PostgresSource::EndCopy() {
 }
 
 absl::StatusOr<SlotState> PostgresSource::UsableSlot() {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, ReadSlot(*session, names_.slot));
+    ASSIGN_OR_RETURN(const std::optional<SlotState> slot, CurrentSlot());
     if (!slot) {
         return base::MakeError(absl::StatusCode::kFailedPrecondition, "SLOT_MISSING",
                                base::Concat("replication slot ", names_.slot, " does not exist any more"),
@@ -201,10 +223,11 @@ absl::Status PostgresSource::Start(uint64_t end) {
 }
 
 absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& relation) {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(const std::optional<CatalogTable> table, ReadCatalogTable(*session, relation.oid));
-    ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(*session, relation.columns));
-    return BuildSchema(relation, table, types);
+    return WithSession([&](base::PqConnection& session) -> absl::StatusOr<sdk::SchemaPtr> {
+        ASSIGN_OR_RETURN(const std::optional<CatalogTable> table, ReadCatalogTable(session, relation.oid));
+        ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(session, relation.columns));
+        return BuildSchema(relation, table, types);
+    });
 }
 
 absl::Status PostgresSource::HandleFrame(const Frame& frame, sdk::ChangeHandler& handler) {
@@ -256,8 +279,9 @@ absl::Status PostgresSource::SendFeedback(bool now) {
 }
 
 absl::StatusOr<uint64_t> PostgresSource::CurrentPosition() {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(const base::PqResult result, session->Execute(base::Concat("SELECT ", kPositionSql)));
+    const std::string query = base::Concat("SELECT ", kPositionSql);
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     WithSession([&](base::PqConnection& session) { return session.Execute(query); }));
     if (const auto position = ParseLsn(result.Get(0, 0))) {
         return *position;
     }
@@ -265,29 +289,24 @@ absl::StatusOr<uint64_t> PostgresSource::CurrentPosition() {
 }
 
 absl::Status PostgresSource::Heartbeat() {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
     // A standby cannot write; there the server's keepalives must do.
+    const std::string query =
+        base::Concat("SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, ",
+                     base::QuoteLiteral(kHeartbeatPrefix), ", '') END");
     const absl::Status written =
-        session
-            ->ExecuteParams(
-                "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, $1, '') END",
-                {std::string(kHeartbeatPrefix)})
-            .status();
-    // So must they where the role is kept from the function.
+        WithSession([&](base::PqConnection& session) { return session.Execute(query); }).status();
+    // So they must where the role is kept from the function.
     return written.code() == absl::StatusCode::kPermissionDenied ? absl::OkStatus() : written;
 }
 
 absl::StatusOr<sdk::RetainedLog> PostgresSource::Retained() {
-    ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    ASSIGN_OR_RETURN(
-        const base::PqResult result,
-        session->ExecuteParams(base::Concat("SELECT p.lsn, s.confirmed_flush_lsn, "
-                                            "coalesce(pg_wal_lsn_diff(p.lsn, s.restart_lsn), 0)::bigint "
-                                            "FROM (SELECT ",
-                                            kPositionSql,
-                                            " AS lsn) p LEFT JOIN pg_replication_slots s "
-                                            "ON s.slot_name = $1"),
-                               {names_.slot}));
+    const std::string query = base::Concat(
+        "SELECT p.lsn, s.confirmed_flush_lsn, coalesce(pg_wal_lsn_diff(p.lsn, s.restart_lsn), 0)::bigint "
+        "FROM (SELECT ",
+        kPositionSql,
+        " AS lsn) p LEFT JOIN pg_replication_slots s ON s.slot_name = ", base::QuoteLiteral(names_.slot));
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     WithSession([&](base::PqConnection& session) { return session.Execute(query); }));
     return sdk::RetainedLog{.durable_position = std::string(result.Get(0, 1)),
                             .source_position = std::string(result.Get(0, 0)),
                             .bytes = std::max<int64_t>(0, result.GetInt(0, 2))};
@@ -297,7 +316,11 @@ absl::Status PostgresSource::Remove() {
     stream_.reset();
     copy_.reset();
     ASSIGN_OR_RETURN(base::PqConnection * session, Session());
-    RETURN_IF_ERROR(DropSlot(*session, names_.slot, kRemovePatience));
+    const absl::Status dropped = DropSlot(*session, names_.slot, kRemovePatience);
+    // A slot of that name that is not ours is not ours to drop.
+    if (!dropped.ok() && base::ReasonOf(dropped) != "SLOT_TAKEN") {
+        return dropped;
+    }
     RETURN_IF_ERROR(DropPublications(*session, names_));
     copy_lock_.reset();
     return absl::OkStatus();

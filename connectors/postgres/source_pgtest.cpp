@@ -285,6 +285,17 @@ TEST_F(StreamTest, ALostConnectionIsUnavailable) {
     EXPECT_EQ(polled.status().code(), absl::StatusCode::kUnavailable) << polled.status();
 }
 
+TEST_F(StreamTest, AnOrdinarySessionThatDiedIsMadeAgain) {
+    Begin("CREATE TABLE t (id int PRIMARY KEY)");
+    ASSERT_TRUE(source_->CurrentPosition().ok());
+    Sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid "
+        "<> "
+        "pg_backend_pid() AND backend_type = 'client backend'");
+    EXPECT_TRUE(source_->CurrentPosition().ok());
+    Sql("INSERT INTO t VALUES (1)");
+    EXPECT_THAT(Changes(), ElementsAre("I t(1)"));
+}
+
 TEST_F(StreamTest, RemoveLeavesNothing) {
     Begin("CREATE TABLE t (id int PRIMARY KEY)");
     EXPECT_TRUE(source_->Remove().ok());

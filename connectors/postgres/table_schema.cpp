@@ -10,7 +10,7 @@ namespace {
 // By column of the relation. A key of which one column is missing identifies nothing.
 std::vector<bool> KeyFlags(const Relation& relation, const std::optional<CatalogTable>& table) {
     std::vector<bool> flags(relation.columns.size(), false);
-    if (relation.identity == 'n') {
+    if (relation.identity == 'n' || (table && table->broken_identity)) {
         return flags;
     }
     if (relation.identity != 'f' || !table) {

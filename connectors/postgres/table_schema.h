@@ -20,8 +20,8 @@ Relation RelationFromCatalog(const CatalogTable& table);
 
 /// `relation` is the truth about columns. Nullability and column ids come from `table` when it still has that
 /// shape, else every column is nullable. Key: the identity columns that `relation` flags; under identity FULL
-/// the catalogue's primary key, and all columns only if the table is gone from the catalogue. Without a key
-/// the table is append-only.
+/// the catalogue's primary key, and all columns only if the table is gone from the catalogue. Without a whole
+/// key the table is append-only.
 sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<CatalogTable>& table,
                            const std::vector<ColumnType>& types);
 

@@ -142,19 +142,21 @@ TEST_F(DestinationTypes, ATypeOfTheUsersIsTakenWhereItExistsHereToo) {
     EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
 }
 
-TEST_F(DestinationTypes, ARefusedValueOfAStagedBatchNamesItsColumn) {
+TEST_F(DestinationTypes, ARefusedValueNamesItsColumnInBatchesOfAnySize) {
     const auto schema = MakeSchema(
         "named", {MakeColumn("id", "integer", 1), MakeColumn("a", "text"), MakeColumn("amount", "integer")});
     const auto writer = OpenWriter(*destination_, *schema);
-    BatchBuilder batch(schema);
-    for (int i = 0; i < 100; ++i) {
-        batch.Full({std::to_string(i), "x", i == 50 ? "secret" : "1"});
+    for (const int rows : {2, 100}) {
+        BatchBuilder batch(schema);
+        for (int i = 0; i < rows; ++i) {
+            batch.Full({std::to_string(i), "x", i == 1 ? "secret" : "1"});
+        }
+        const auto refused = writer->Apply(batch.Build(0, 100));
+        EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
+        EXPECT_NE(base::Describe(refused.status()).find("\"amount\""), std::string::npos)
+            << base::Describe(refused.status());
+        EXPECT_EQ(base::Describe(refused.status()).find("secret"), std::string::npos);
     }
-    const auto refused = writer->Apply(batch.Build(0, 100));
-    EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
-    EXPECT_NE(base::Describe(refused.status()).find("\"amount\""), std::string::npos)
-        << base::Describe(refused.status());
-    EXPECT_EQ(base::Describe(refused.status()).find("secret"), std::string::npos);
 }
 
 }  // namespace

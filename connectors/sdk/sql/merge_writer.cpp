@@ -19,7 +19,9 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
 }
 
-bool MayBeStale(const absl::Status& status) {
+// Somebody may have altered the table since this writer looked at it; and a refused value of a script of
+// literals has no column, while that of a load has one.
+bool MayHealOrTellMore(const absl::Status& status) {
     return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
 }
 
@@ -55,13 +57,11 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
     }
     ASSIGN_OR_RETURN(const BatchProfile profile, ProfileBatch(batch));
     ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
-    const bool from_memory = prepared_.has_value();
-    auto result = ApplyWith(*session, batch, profile);
-    if (!result.ok() && from_memory && MayBeStale(result.status())) {
-        // Somebody may have altered the table since this writer looked at it.
+    auto result = ApplyWith(*session, batch, profile, Care::kQuick);
+    if (!result.ok() && MayHealOrTellMore(result.status())) {
         session->Rollback();
         prepared_.reset();
-        result = ApplyWith(*session, batch, profile);
+        result = ApplyWith(*session, batch, profile, Care::kThorough);
     }
     if (!result.ok()) {
         session->Rollback();
@@ -73,7 +73,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
 }
 
 absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, const sdk::Batch& batch,
-                                                        const BatchProfile& profile) {
+                                                        const BatchProfile& profile, Care care) {
     RETURN_IF_ERROR(session.Begin());
     CheckpointTable checkpoints(session, dialect_);
     bool moved = false;
@@ -87,7 +87,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     }
     sdk::ApplyResult result;
     RETURN_IF_ERROR(Prepare(session, batch));
-    RETURN_IF_ERROR(WriteRows(session, batch, profile, result));
+    RETURN_IF_ERROR(WriteRows(session, batch, profile, care, result));
     RETURN_IF_ERROR(session.Commit());
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
@@ -167,7 +167,7 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
 }
 
 absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
-                                    sdk::ApplyResult& result) {
+                                    Care care, sdk::ApplyResult& result) {
     const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
     if (batch.truncate_first) {
         RETURN_IF_ERROR(Run(session, sql.Truncate()));
@@ -180,7 +180,7 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     if (batch.append || batch.schema->append_only) {
         return session.Load(sql.Target(), batch).status();
     }
-    if (profile.unchanged.empty() && batch.rows.size() <= dialect_.InlineRows() &&
+    if (care == Care::kQuick && profile.unchanged.empty() && batch.rows.size() <= dialect_.InlineRows() &&
         profile.bytes <= kInlineBytes) {
         const std::string script = sql.Inline(batch, !batch.truncate_first);
         return script.empty() ? absl::OkStatus() : Run(session, script);

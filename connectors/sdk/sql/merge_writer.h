@@ -36,16 +36,19 @@ class MergeWriter final : public sdk::TableWriter {
         std::vector<std::string> types;
     };
 
+    /// kThorough: nothing remembered, everything through a stage.
+    enum class Care { kQuick, kThorough };
+
     absl::StatusOr<sdk::Checkpoint> TakeOverWith(SqlSession& session);
     absl::StatusOr<sdk::ApplyResult> ApplyWith(SqlSession& session, const sdk::Batch& batch,
-                                               const BatchProfile& profile);
+                                               const BatchProfile& profile, Care care);
     /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
     /// error.
     absl::StatusOr<sdk::Checkpoint> ExplainFence(SqlSession& session, const sdk::Batch& batch);
     absl::Status Prepare(SqlSession& session, const sdk::Batch& batch);
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const std::vector<std::string>& types);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
-                           sdk::ApplyResult& result);
+                           Care care, sdk::ApplyResult& result);
     absl::Status MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                              const BatchProfile& profile, sdk::ApplyResult& result);
 

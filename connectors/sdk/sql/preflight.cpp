@@ -23,6 +23,9 @@ absl::Status RunAll(SqlSession& session, const std::vector<std::string>& stateme
 // In a transaction that the caller rolls back.
 absl::Status ProbeSchema(SqlSession& session, const Dialect& dialect, const std::string& schema) {
     RETURN_IF_ERROR(session.Begin());
+    if (const std::string lock = dialect.DdlLock(); !lock.empty()) {
+        RETURN_IF_ERROR(session.Execute(lock).status());
+    }
     ASSIGN_OR_RETURN(const bool exists, session.SchemaExists(schema));
     if (!exists) {
         RETURN_IF_ERROR(

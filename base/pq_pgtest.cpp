@@ -178,7 +178,7 @@ TEST_F(PqTest, CopyOutStopsWhenTheReaderDoes) {
     int seen = 0;
     const auto before = std::chrono::steady_clock::now();
     const absl::Status stopped = connection_->CopyOut(
-        "COPY (SELECT g FROM generate_series(1, 100000000) g) TO STDOUT", [&](std::string_view /*row*/) {
+        "COPY (SELECT generate_series(1, 1000000000)) TO STDOUT", [&](std::string_view /*row*/) {
             return ++seen < 10 ? absl::OkStatus()
                                : MakeError(absl::StatusCode::kCancelled, "STOPPED", "stopped");
         });

@@ -75,9 +75,11 @@ absl::Status Io(std::string_view message) {
 
 absl::Status StatusFromEngine(EngineErrorKind kind, std::string_view message) {
     message = message.substr(0, message.find('\n'));
-    // A constraint may be found broken at commit only.
+    // What fails at commit only comes as a failure of the transaction.
     if (kind == EngineErrorKind::kConflict && Has(message, "constraint")) {
         kind = EngineErrorKind::kConstraint;
+    } else if (kind == EngineErrorKind::kConflict && Has(message, "Failed to commit: Could not ")) {
+        kind = EngineErrorKind::kIo;
     }
     switch (kind) {
         case EngineErrorKind::kValue:

@@ -51,6 +51,11 @@ TEST(StatusFromEngine, TellsRetryFromHold) {
     EXPECT_EQ(
         base::ReasonOf(StatusFromEngine(EngineErrorKind::kIo, "IO Error: write: No space left on device")),
         "DISK_FULL");
+    EXPECT_EQ(
+        base::ReasonOf(StatusFromEngine(EngineErrorKind::kConflict,
+                                        "TransactionContext Error: Failed to commit: Could not write file "
+                                        "\"/data/shop.duckdb.wal\": No space left on device")),
+        "DISK_FULL");
     EXPECT_EQ(StatusFromEngine(EngineErrorKind::kConflict, "… constraint …").code(),
               absl::StatusCode::kFailedPrecondition);
 }

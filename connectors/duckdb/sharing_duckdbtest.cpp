@@ -1,11 +1,13 @@
 // One file, several processes: readers get in, strangers are named, a killed writer leaves a sound file.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -168,6 +170,42 @@ TEST(DuckDbSharing, ReaderSeesARowWithinASecondUnderLoad) {
     // The rest is what a busy machine may add.
     EXPECT_LE(most, milliseconds(1000)) << reads << " reads, " << newest << " flushes of that table";
     EXPECT_LE(ages.back(), milliseconds(4000)) << reads << " reads, " << newest << " flushes of that table";
+}
+
+// A limit on the size of files stands for a full disk.
+TEST(DuckDbSharing, WritesOnAfterAFullDisk) {
+    const TestFolder folder;
+    DatabaseFiles files;
+    const auto destination = MakeTestDestination(files, folder.File());
+    const auto writer = TakeOver(*destination, "orders");
+    const auto schema = Orders("orders");
+    ASSERT_TRUE(writer->Apply(Turn(schema, 1, 10)).ok());
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    rlimit tight = before;
+    tight.rlim_cur = 1024 * 1024;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    BatchBuilder builder(schema);
+    std::mt19937_64 random(11);
+    for (int i = 0; i < 100'000; ++i) {
+        builder.Full({std::to_string(i), std::to_string(random() >> 1),
+                      std::to_string(random()) + std::to_string(random())});
+    }
+    const sdk::Batch large = builder.Build(1, 2);
+    const auto refused = writer->Apply(large);
+    // Neither the next table nor the file's release may hang on it.
+    const auto again = writer->Apply(large);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    EXPECT_FALSE(refused.ok());
+    EXPECT_TRUE(absl::IsUnavailable(refused.status())) << base::Describe(refused.status());
+    EXPECT_FALSE(again.ok());
+    EXPECT_TRUE(absl::IsUnavailable(again.status())) << base::Describe(again.status());
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM shop.orders"), "10");
+    const auto written = writer->Apply(large);
+    ASSERT_TRUE(written.ok()) << base::Describe(written.status());
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM shop.orders"), "100000");
 }
 
 TEST(DuckDbSharing, AKilledWriterLeavesRowsAndCheckpointInStep) {

@@ -18,6 +18,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 /// How long librdkafka may block before WhileWaiting gets its turn.
+constexpr int kSettleMs = 3000;
 constexpr int kSliceMs = 300;
 /// A full queue empties within milliseconds; longer naps would cost throughput.
 constexpr int kQueueNapMs = 5;
@@ -179,7 +180,15 @@ absl::Status TransactionalProducer::Impl::AwaitRoom(Clock::time_point since, Clo
 }
 
 TransactionalProducer::TransactionalProducer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-TransactionalProducer::~TransactionalProducer() = default;
+// A handle that is destroyed while a partition's registration with the transaction is under way trips an assertion in
+// librdkafka 2.0.2 and takes the process down: let registrations end, then abort.
+TransactionalProducer::~TransactionalProducer() {
+    if (impl_ == nullptr || !impl_->in_transaction) {
+        return;
+    }
+    rd_kafka_flush(impl_->handle(), kSettleMs);
+    const KafkaOwned<rd_kafka_error_s> error(rd_kafka_abort_transaction(impl_->handle(), kSettleMs));
+}
 
 absl::StatusOr<std::unique_ptr<TransactionalProducer>> TransactionalProducer::Create(
     const config::KafkaConfig& kafka, const std::string& transactional_id, WhileWaiting while_waiting) {
@@ -194,6 +203,7 @@ absl::StatusOr<std::unique_ptr<TransactionalProducer>> TransactionalProducer::Cr
              .defaults = Defaults(),
              .fixed = Fixed(transactional_id),
              .callbacks = [](rd_kafka_conf_t* conf) { rd_kafka_conf_set_dr_msg_cb(conf, &Impl::OnDelivery); },
+             .on_error = nullptr,
              .owner = impl.get()}));
     return std::unique_ptr<TransactionalProducer>(new TransactionalProducer(std::move(impl)));
 }

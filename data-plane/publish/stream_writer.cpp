@@ -76,8 +76,9 @@ absl::Status StreamWriter::OnCommit(uint64_t commit, uint64_t end, int64_t /*com
     }
     if (pending.last.commit < commit) {
         pending.last = {commit, 0};
-        progress_due_ = true;
     }
+    // Also where the transaction's last change was committed before its end was known.
+    progress_due_ = progress_due_ || !writer_.open();
     pending.end = end;
     pending.mid_transaction = false;
     return absl::OkStatus();

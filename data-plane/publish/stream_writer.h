@@ -43,7 +43,7 @@ class StreamWriter final : public sdk::ChangeHandler {
     std::unordered_map<std::string, const TableState*> tables_;
     std::unordered_map<const sdk::TableSchema*, Route> routes_;
     Route last_route_;
-    /// A whole transaction without a change of ours ended: worth a commit of its own, so that waiters see it.
+    /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see it.
     bool progress_due_ = false;
     /// The source moved on outside transactions.
     bool progress_idle_ = false;

@@ -1,6 +1,7 @@
 #include "data-plane/apply/record_feed.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -17,6 +18,9 @@ constexpr milliseconds kIdlePoll{20};
 constexpr milliseconds kBusyPoll{2};
 /// Few enough that one poll cannot pass the memory limits by much.
 constexpr int kEventsPerPoll = 500;
+constexpr int kEventsUnderPressure = 50;
+/// Of the limit of all tables: nothing at all is read above it, whoever has room.
+constexpr int kHardLimit = 2;
 constexpr base::ByteCount kLeastShare = base::ByteCount::KiB(256);
 
 }  // namespace
@@ -28,7 +32,12 @@ absl::Status RecordFeed::Open(const config::KafkaConfig& kafka, const std::strin
 
 void RecordFeed::Poll() {
     RunCommands();
-    Dispatch(reader_->Poll(full_.empty() ? kIdlePoll : kBusyPoll, kEventsPerPoll));
+    if (total_bytes_ > limits_.total.value() * kHardLimit) {
+        std::this_thread::sleep_for(kBusyPoll);
+    } else {
+        Dispatch(reader_->Poll(full_.empty() ? kIdlePoll : kBusyPoll,
+                               pressure_ ? kEventsUnderPressure : kEventsPerPoll));
+    }
     ResumeTables();
 }
 

@@ -107,7 +107,8 @@ class Source {
     /// Everything up to `end` is durable downstream; monotonic; the only thing that frees source log. Sent with the next
     /// feedback.
     virtual void Acknowledge(uint64_t end) = 0;
-    /// Sends feedback if it is due (or `now`); to be called at least once a second while the caller is busy elsewhere.
+    /// Sends feedback if it is due (or `now`); to be called at least once a second while the caller is busy elsewhere. Does
+    /// nothing before Start.
     virtual absl::Status SendFeedback(bool now) = 0;
 
     /// Position of the last change that may be visible at the source now. Usable from a Source that is not started.

@@ -455,6 +455,7 @@ TEST_F(LinkTest, CheckPipelineMergesSourceDestinationAndKafka) {
 
 TEST_F(LinkTest, StoppingSaysGoodbye) {
     StartAndWelcome();
+    ASSERT_TRUE(control_.Await(v1::ConnectRequest::kFacts));
     worker_->agent().Stop("the worker shuts down");
     const auto goodbye = control_.Await(v1::ConnectRequest::kGoodbye);
     ASSERT_TRUE(goodbye);

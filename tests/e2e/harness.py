@@ -171,7 +171,7 @@ class Millrace:
         """Sorted rows of a DuckDB query, CSV."""
         done = subprocess.run([BIN / "duckdb-query", str(file), query, "--csv", "--retry", "20s"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return sorted(done.stdout.splitlines()[1:])
+        return sorted(done.stdout.splitlines())
 
     # CLI ---------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/util/time_util.h>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "control-plane/store/uuid.h"
@@ -11,19 +10,6 @@ namespace millrace::store {
 
 std::string EtagOf(int64_t revision) {
     return absl::StrCat(revision);
-}
-
-absl::StatusOr<Expected> ExpectedOf(const std::string& etag) {
-    if (etag.empty()) {
-        return Expected::Any();
-    }
-    int64_t revision = 0;
-    if (!absl::SimpleAtoi(etag, &revision) || revision <= 0) {
-        return base::MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
-                               "The etag is none that this server gave.",
-                               "Read the resource again and repeat the change.");
-    }
-    return Expected::Revision(revision);
 }
 
 namespace internal {

@@ -27,8 +27,6 @@ inline constexpr const char* kKindOf<v1::Pipeline> = "pipeline";
 
 /// The etag of a revision.
 std::string EtagOf(int64_t revision);
-/// The revision that an etag names; Any for "". Aborted (reason ETAG_MISMATCH) for text that is no etag.
-absl::StatusOr<Expected> ExpectedOf(const std::string& etag);
 
 namespace internal {
 absl::Status Decode(const Record& record, google::protobuf::Message& message);

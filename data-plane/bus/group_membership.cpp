@@ -96,7 +96,7 @@ void GroupMembership::Impl::Revoked(rd_kafka_topic_partition_list_t& partitions)
 
 void GroupMembership::Impl::OnRebalance(rd_kafka_t* handle, rd_kafka_resp_err_t code,
                                         rd_kafka_topic_partition_list_t* partitions, void* opaque) {
-    auto* self = static_cast<Impl*>(static_cast<KafkaClient*>(opaque)->owner());
+    auto* self = static_cast<Impl*>(static_cast<ClientState*>(opaque)->owner());
     switch (code) {
         case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
             self->Assigned(*partitions);
@@ -153,6 +153,7 @@ absl::StatusOr<std::unique_ptr<GroupMembership>> GroupMembership::Join(const con
                                                                        rd_kafka_conf_set_rebalance_cb(
                                                                            conf, &Impl::OnRebalance);
                                                                    },
+                                                               .on_error = nullptr,
                                                                .owner = impl.get()}));
     rd_kafka_poll_set_consumer(impl->handle());
     const KafkaOwned<rd_kafka_topic_partition_list_s> topics(rd_kafka_topic_partition_list_new(1));

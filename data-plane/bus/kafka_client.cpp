@@ -4,6 +4,8 @@
 #include <syslog.h>
 
 #include <chrono>
+#include <future>
+#include <thread>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -14,6 +16,7 @@ namespace {
 
 /// While Kafka is down, every connection attempt complains; one line in this time is enough.
 constexpr int64_t kWarningIntervalMs = 30'000;
+constexpr std::chrono::seconds kDestroyPatience{5};
 
 KafkaProperties CommonDefaults() {
     return {
@@ -46,12 +49,12 @@ absl::Status SetAll(rd_kafka_conf_t* conf, const KafkaProperties& properties) {
 }
 
 void ErrorCallback(rd_kafka_t* /*handle*/, int code, const char* reason, void* opaque) {
-    static_cast<KafkaClient*>(opaque)->OnError(code, reason != nullptr ? reason : "");
+    static_cast<ClientState*>(opaque)->OnError(code, reason != nullptr ? reason : "");
 }
 
 void LogCallback(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
-    if (auto* client = static_cast<KafkaClient*>(rd_kafka_opaque(handle)); client != nullptr) {
-        client->OnLog(level, facility, text);
+    if (auto* state = static_cast<ClientState*>(rd_kafka_opaque(handle)); state != nullptr) {
+        state->OnLog(level, facility, text);
     }
 }
 
@@ -82,8 +85,8 @@ absl::StatusOr<std::unique_ptr<KafkaClient>> KafkaClient::Create(const config::K
     RETURN_IF_ERROR(SetAll(conf.get(), setup.fixed));
     RETURN_IF_ERROR(SetAll(conf.get(), {{"bootstrap.servers", kafka.brokers}}));
 
-    std::unique_ptr<KafkaClient> client(new KafkaClient(kafka.brokers, setup.owner));
-    rd_kafka_conf_set_opaque(conf.get(), client.get());
+    std::unique_ptr<KafkaClient> client(new KafkaClient(std::make_shared<ClientState>(kafka.brokers, setup)));
+    rd_kafka_conf_set_opaque(conf.get(), client->state_.get());
     rd_kafka_conf_set_error_cb(conf.get(), ErrorCallback);
     rd_kafka_conf_set_log_cb(conf.get(), LogCallback);
     if (setup.callbacks) {
@@ -102,19 +105,37 @@ absl::StatusOr<std::unique_ptr<KafkaClient>> KafkaClient::Create(const config::K
 }
 
 KafkaClient::~KafkaClient() {
-    if (handle_ != nullptr) {
-        rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (handle_ == nullptr) {
+        return;
     }
+    // Apart, because librdkafka may wait for ever here: so does 2.0 after a topic was deleted that was being
+    // read.
+    const auto done = std::make_shared<std::promise<void>>();
+    std::future<void> finished = done->get_future();
+    std::thread destroyer([handle = handle_, state = state_, done] {
+        rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        done->set_value();
+    });
+    if (finished.wait_for(kDestroyPatience) == std::future_status::ready) {
+        destroyer.join();
+        return;
+    }
+    state_->Close();
+    destroyer.detach();
+    base::LogWarning("a kafka client does not end and is left behind; its memory comes back with a restart");
 }
 
-absl::Status KafkaClient::Error(int code, std::string_view doing) const {
+absl::Status ClientState::Error(int code, std::string_view doing) const {
     const std::lock_guard lock(mutex_);
     // A refused login shows itself to the caller as a timeout only.
     const bool refused = IsUnreachable(code) && IsAuthentication(last_code_);
     return KafkaError(refused ? last_code_ : code, doing, brokers_, last_reason_);
 }
 
-void KafkaClient::OnError(int code, std::string_view reason) {
+void ClientState::OnError(int code, std::string_view reason) {
+    if (on_error_ && !closed_) {
+        on_error_(code, reason);
+    }
     const std::lock_guard lock(mutex_);
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !last_reason_.empty()) {
         return;  // Says less than the errors of the single brokers before it.
@@ -123,7 +144,10 @@ void KafkaClient::OnError(int code, std::string_view reason) {
     last_reason_ = reason;
 }
 
-void KafkaClient::OnLog(int level, std::string_view facility, std::string_view text) {
+void ClientState::OnLog(int level, std::string_view facility, std::string_view text) {
+    if (closed_) {
+        return;
+    }
     if (level <= LOG_ERR) {
         const int64_t now = NowMs();
         int64_t last = last_warning_ms_.load();

@@ -26,10 +26,39 @@ struct ClientSetup final {
     KafkaProperties defaults;
     /// … but not these, on which correctness rests.
     KafkaProperties fixed;
-    /// Sets further callbacks; their opaque is the KafkaClient.
+    /// Sets further callbacks; their opaque is the ClientState.
     std::function<void(rd_kafka_conf_s*)> callbacks;
-    /// For those callbacks: KafkaClient::owner().
+    /// Hears of errors that concern no single call, on the thread that polls.
+    std::function<void(int code, std::string_view reason)> on_error;
+    /// For those callbacks: ClientState::owner().
     void* owner = nullptr;
+};
+
+/// What librdkafka's callbacks get. Outlives the KafkaClient when the handle does.
+class ClientState final {
+ public:
+    ClientState(std::string brokers, const ClientSetup& setup)
+        : brokers_(std::move(brokers)), owner_(setup.owner), on_error_(setup.on_error) {}
+
+    [[nodiscard]] void* owner() const { return owner_; }
+    /// KafkaError with brokers and the last connection error filled in.
+    [[nodiscard]] absl::Status Error(int code, std::string_view doing) const;
+    /// From here on nobody is called and nothing is logged.
+    void Close() { closed_ = true; }
+
+    /// Called back by librdkafka: OnError on the thread that polls, OnLog on any.
+    void OnError(int code, std::string_view reason);
+    void OnLog(int level, std::string_view facility, std::string_view text);
+
+ private:
+    const std::string brokers_;
+    void* const owner_;
+    const std::function<void(int, std::string_view)> on_error_;
+    std::atomic<bool> closed_{false};
+    mutable std::mutex mutex_;
+    int last_code_ = 0;
+    std::string last_reason_;
+    std::atomic<int64_t> last_warning_ms_{-1'000'000};
 };
 
 /// Thread-safe as librdkafka is.
@@ -39,31 +68,24 @@ class KafkaClient final {
     /// accepted, never its value.
     static absl::StatusOr<std::unique_ptr<KafkaClient>> Create(const config::KafkaConfig& kafka,
                                                                const ClientSetup& setup);
-    /// Never closes a consumer in an orderly way: who joined a group leaves it first.
+    /// Never closes a consumer in an orderly way: who joined a group leaves it first. Returns within some
+    /// seconds.
     ~KafkaClient();
     KafkaClient(const KafkaClient&) = delete;
     KafkaClient& operator=(const KafkaClient&) = delete;
 
     [[nodiscard]] rd_kafka_s* get() const { return handle_; }
-    [[nodiscard]] void* owner() const { return owner_; }
-
-    /// KafkaError with brokers and the last connection error filled in.
-    [[nodiscard]] absl::Status Error(int code, std::string_view doing) const;
-
-    /// Called back by librdkafka.
-    void OnError(int code, std::string_view reason);
-    void OnLog(int level, std::string_view facility, std::string_view text);
+    [[nodiscard]] ClientState& state() const { return *state_; }
+    /// See ClientState::Error.
+    [[nodiscard]] absl::Status Error(int code, std::string_view doing) const {
+        return state_->Error(code, doing);
+    }
 
  private:
-    KafkaClient(std::string brokers, void* owner) : brokers_(std::move(brokers)), owner_(owner) {}
+    explicit KafkaClient(std::shared_ptr<ClientState> state) : state_(std::move(state)) {}
 
-    const std::string brokers_;
-    void* const owner_;
+    const std::shared_ptr<ClientState> state_;
     rd_kafka_s* handle_ = nullptr;
-    mutable std::mutex mutex_;
-    int last_code_ = 0;
-    std::string last_reason_;
-    std::atomic<int64_t> last_warning_ms_{-1'000'000};
 };
 
 }  // namespace millrace::bus

@@ -81,7 +81,7 @@ struct TransactionalProducer::Impl final {
 
 void TransactionalProducer::Impl::OnDelivery(rd_kafka_t* /*handle*/, const rd_kafka_message_t* message,
                                              void* opaque) {
-    auto* self = static_cast<Impl*>(static_cast<KafkaClient*>(opaque)->owner());
+    auto* self = static_cast<Impl*>(static_cast<ClientState*>(opaque)->owner());
     // Records purged by an abort, or by the first failure, say nothing of their own.
     const bool consequence =
         message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
@@ -180,8 +180,8 @@ absl::Status TransactionalProducer::Impl::AwaitRoom(Clock::time_point since, Clo
 }
 
 TransactionalProducer::TransactionalProducer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-// A handle that is destroyed while a partition's registration with the transaction is under way trips an assertion in
-// librdkafka 2.0.2 and takes the process down: let registrations end, then abort.
+// A handle that is destroyed while a partition's registration with the transaction is under way trips an
+// assertion in librdkafka 2.0.2 and takes the process down: let registrations end, then abort.
 TransactionalProducer::~TransactionalProducer() {
     if (impl_ == nullptr || !impl_->in_transaction) {
         return;

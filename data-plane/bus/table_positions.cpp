@@ -25,6 +25,16 @@ void TablePositions::Erase(const std::string& name) {
     ++changes_;
 }
 
+std::vector<std::string> TablePositions::Assigned() const {
+    std::vector<std::string> names;
+    for (const auto& [name, topic] : topics_) {
+        if (topic.assigned) {
+            names.push_back(name);
+        }
+    }
+    return names;
+}
+
 void TablePositions::SetAssigned(Topic& topic, bool assigned) {
     topic.assigned = assigned;
     topic.change = ++changes_;

@@ -44,6 +44,8 @@ class TablePositions final {
     Topic* Find(std::string_view name);
     Topic& Insert(const std::string& name, int64_t offset);
     void Erase(const std::string& name);
+    /// Those that are assigned.
+    [[nodiscard]] std::vector<std::string> Assigned() const;
 
     void SetAssigned(Topic& topic, bool assigned);
     /// Grows with every assignment and its end; remember it before fetching.

@@ -83,6 +83,8 @@ struct TableReader::Impl final {
     /// Sends applied offsets that are due; hears of those sent before, waiting up to `timeout_ms`.
     void ServeCommits(int timeout_ms);
     std::vector<TopicEvent> Sort(FetchedMessages messages, uint64_t changes_before);
+    /// The client library tells of a deleted topic in words only: "<topic> [0]: …".
+    void TakeClientError(int code, std::string_view reason);
     void TakeError(const rd_kafka_message_t& message, const std::string& name, TablePositions::Topic& topic,
                    std::vector<TopicEvent>& events);
     TopicEvent Fail(int code, const std::string& name, TablePositions::Topic& topic);
@@ -189,6 +191,20 @@ void TableReader::Impl::TakeError(const rd_kafka_message_t& message, const std::
     events.push_back(Fail(message.err, name, topic));
 }
 
+void TableReader::Impl::TakeClientError(int code, std::string_view reason) {
+    if (!IsMissingTopic(code)) {
+        return;
+    }
+    const std::lock_guard lock(mutex);
+    for (const std::string& name : positions.Assigned()) {
+        if (reason.starts_with(name + " [")) {
+            TablePositions::Topic& topic = *positions.Find(name);
+            (void)Unassign(name, topic);
+            TablePositions::SetMissing(topic, Clock::now());
+        }
+    }
+}
+
 TopicEvent TableReader::Impl::Fail(int code, const std::string& name, TablePositions::Topic& topic) {
     // Stopped, because after some errors the client library would pass over the record.
     (void)Unassign(name, topic);
@@ -268,11 +284,16 @@ TableReader::~TableReader() {
 absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Create(const config::KafkaConfig& kafka,
                                                                  const std::string& applied_group) {
     auto impl = std::make_unique<Impl>();
-    ASSIGN_OR_RETURN(impl->client, KafkaClient::Create(kafka, {.kind = ClientSetup::Kind::kConsumer,
-                                                               .defaults = Defaults(),
-                                                               .fixed = Fixed(applied_group),
-                                                               .callbacks = nullptr,
-                                                               .owner = nullptr}));
+    ASSIGN_OR_RETURN(impl->client,
+                     KafkaClient::Create(kafka, {.kind = ClientSetup::Kind::kConsumer,
+                                                 .defaults = Defaults(),
+                                                 .fixed = Fixed(applied_group),
+                                                 .callbacks = nullptr,
+                                                 .on_error =
+                                                     [reader = impl.get()](int code, std::string_view why) {
+                                                         reader->TakeClientError(code, why);
+                                                     },
+                                                 .owner = nullptr}));
     rd_kafka_poll_set_consumer(impl->handle());
     impl->records.reset(rd_kafka_queue_get_consumer(impl->handle()));
     impl->commits.reset(rd_kafka_queue_new(impl->handle()));

@@ -31,7 +31,7 @@ struct TopicEvent final {
         /// too).
         kEnd,
         /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our
-        /// offset), NotFound (TOPIC_MISSING, after it has been missing for a while), PermissionDenied, …. The
+        /// offset), NotFound (TOPIC_MISSING: deleted some 15 s ago), PermissionDenied, …. The
         /// topic has stopped: Remove it, and Add it again when the cause is gone.
         kError,
     };
@@ -49,7 +49,7 @@ class TableReader final {
                                                                const std::string& applied_group);
     ~TableReader();
 
-    /// Starts delivering `topic` (partition 0) at `offset`.
+    /// Starts delivering `topic` (partition 0) at `offset`; a topic that does not exist yet is waited for.
     absl::Status Add(const std::string& topic, int64_t offset);
     /// Nothing of `topic` is delivered by a Poll that begins after this returns.
     absl::Status Remove(const std::string& topic);

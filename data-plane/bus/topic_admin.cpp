@@ -244,6 +244,7 @@ absl::StatusOr<std::unique_ptr<TopicAdmin>> TopicAdmin::Create(const config::Kaf
                                                  .defaults = {{"client.id", "millrace-admin"}},
                                                  .fixed = {{"isolation.level", "read_uncommitted"}},
                                                  .callbacks = nullptr,
+                                                 .on_error = nullptr,
                                                  .owner = nullptr}));
     return std::unique_ptr<TopicAdmin>(new TopicAdmin(std::move(impl)));
 }

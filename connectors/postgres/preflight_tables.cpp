@@ -109,7 +109,9 @@ void TableChecks::CheckGlobs(const std::vector<ListedTable>& all) {
     }
     AddMissing(missing);
     if (!selected_.empty()) {
-        AddOk(findings_, "TBL_MISSING", base::Concat(selected_.size(), " tables are selected"));
+        AddOk(findings_, "TBL_MISSING",
+              base::Concat(selected_.size(),
+                           selected_.size() == 1 ? " table is selected" : " tables are selected"));
     } else if (unlogged_.empty() && !sdk::HasCritical(findings_)) {
         AddFinding(findings_, "TBL_MISSING", Severity::kCritical, "the selection leaves no table",
                    "Select at least one table, or exclude fewer.");

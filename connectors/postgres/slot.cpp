@@ -55,14 +55,23 @@ bool WaitForAnswer(PGconn* connection, Clock::time_point deadline) {
     return true;
 }
 
-absl::Status ResultError(const PGresult* result, const base::PqConnection& connection,
-                         std::string_view what) {
+absl::Status CreationError(const PGresult* result, const base::PqConnection& connection,
+                           const std::string& slot) {
+    const std::string what = base::Concat("creating replication slot ", slot);
     const char* sqlstate = result == nullptr ? nullptr : ::PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (sqlstate == nullptr) {
         return connection.LastError(what);
     }
-    return base::Annotate(
-        base::SqlStateToStatus(sqlstate, ::PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)), what);
+    const std::string_view message = ::PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (message.find("wal_level") != std::string_view::npos) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "WAL_LEVEL",
+                               base::Concat(what, ": ", message),
+                               "Run ALTER SYSTEM SET wal_level = 'logical'; and restart the server.");
+    }
+    const absl::Status status = base::SqlStateToStatus(sqlstate, message);
+    const char* hint = ::PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+    return base::MakeError(status.code(), base::ReasonOf(status), base::Concat(what, ": ", message),
+                           hint == nullptr ? "" : hint);
 }
 
 }  // namespace
@@ -115,9 +124,7 @@ absl::StatusOr<CreatedSlot> CreateSlot(base::PqConnection& replication, const st
     PGresult* raw = ::PQgetResult(connection);
     const base::PqResult result(raw);
     const bool created = ::PQresultStatus(raw) == PGRES_TUPLES_OK && result.rows() == 1;
-    absl::Status failure =
-        created ? absl::OkStatus()
-                : ResultError(raw, replication, base::Concat("creating replication slot ", slot));
+    absl::Status failure = created ? absl::OkStatus() : CreationError(raw, replication, slot);
     while (PGresult* more = ::PQgetResult(connection)) {
         ::PQclear(more);
     }

@@ -12,6 +12,7 @@
 namespace millrace::cli {
 namespace {
 
+constexpr std::chrono::seconds kFactsGrace{5};
 constexpr int kPlaneAttempts = 75;
 constexpr std::chrono::milliseconds kPlaneInterval{200};
 
@@ -180,6 +181,8 @@ absl::Status Replicate(Client& client, const Scope& scope, const ReplicateArgume
     RETURN_IF_ERROR(WaitFor(client, scope, id, "caught-up", arguments.timeout, true));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     std::printf("Pipeline '%s' is live and caught up (%.1f s).\n", id.c_str(), took.count());
+    // Facts are a heartbeat old: give them time to say the same.
+    (void)WaitFor(client, scope, id, "live", kFactsGrace, false);
     ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
     std::fputs(RenderPipelineStatus(pipeline).c_str(), stdout);
     return absl::OkStatus();

@@ -137,11 +137,13 @@ class Millrace:
         return connection
 
     def sql(self, server, database, statement, parameters=None):
-        with self.connect(server, database) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
-            rows = cursor.fetchall() if cursor.description else []
-        connection.close()
-        return rows
+        connection = self.connect(server, database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
 
     def create_database(self, server, database):
         self.sql(server, "postgres", f'CREATE DATABASE "{database}"')

@@ -159,4 +159,30 @@ std::string ConnectorName(const std::string& id);
 /// Facts of a worker that streams one live table.
 v1::PipelineFacts LiveFacts(const std::string& pipeline_id, const std::string& worker_id);
 
+/// No critical finding, an answer for every command.
+std::optional<v1::CommandResult> AllIsWell(const v1::Command& command);
+
+class LinkTest : public testing::Test {
+ protected:
+    LinkTest() : client_(control_.Connect()) {}
+
+    std::unique_ptr<FakeWorker> Worker(FakeWorker::Options options = {},
+                                       FakeWorker::Answer answer = AllIsWell) {
+        auto worker = std::make_unique<FakeWorker>(control_.Connect(), options, std::move(answer));
+        return worker;
+    }
+
+    /// Connectors src and dst and a draft p; a worker must have connected.
+    void MakeDraft() {
+        ASSERT_TRUE(client_.CreateConnector("src", "postgres").ok());
+        ASSERT_TRUE(client_.CreateConnector("dst", "postgres").ok());
+        const auto pipeline = client_.CreatePipeline("p");
+        ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+        ASSERT_EQ(pipeline->status().state(), v1::PipelineStatus::STATE_DRAFT);
+    }
+
+    ControlPlane control_;
+    Client client_;
+};
+
 }  // namespace millrace::api

@@ -1,5 +1,6 @@
 #include "control-plane/api/link_service.h"
 
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -73,6 +74,11 @@ class LinkStream final : public grpc::ServerBidiReactor<v1::ConnectRequest, v1::
             Close(status);
             return;
         }
+        if (Ended()) {
+            // It was cancelled while it was being admitted.
+            hub_.Disconnect(session_);
+            return;
+        }
         StartRead(&incoming_);
     }
 
@@ -116,8 +122,16 @@ class LinkStream final : public grpc::ServerBidiReactor<v1::ConnectRequest, v1::
                                    "The first message of a worker must be its greeting.",
                                    "Run a version of millrace-worker that fits this control plane.");
         }
-        ASSIGN_OR_RETURN(session_, hub_.Connect(incoming_.hello(), shared_from_this()));
-        return absl::OkStatus();
+        const auto session = hub_.Connect(incoming_.hello(), shared_from_this());
+        if (session.ok()) {
+            session_ = *session;
+        }
+        return session.status();
+    }
+
+    bool Ended() {
+        const std::lock_guard lock(mutex_);
+        return end_.has_value();
     }
 
     /// Under the lock: moves the next message out to be written. False when there is none or one is being

@@ -202,44 +202,12 @@ absl::Status Hub::Receive(int64_t session, const v1::ConnectRequest& message) {
         if (worker == nullptr) {
             return absl::OkStatus();
         }
-        const Address& address = sessions_.at(session);
-        plane = address.plane;
-        const absl::Time now = Now();
-        worker->Seen(now);
-        std::vector<std::string> removed;
-        switch (message.message_case()) {
-            case v1::ConnectRequest::kAck:
-                worker->Acknowledge(message.ack().nonce(), {}, now);
-                removed.assign(message.ack().removed().begin(), message.ack().removed().end());
-                break;
-            case v1::ConnectRequest::kNack: {
-                const auto& rejected = message.nack().rejected();
-                worker->Acknowledge(message.nack().nonce(), {rejected.begin(), rejected.end()}, now);
-                for (const v1::Rejection& rejection : rejected) {
-                    base::LogWarning("a worker refused a pipeline's configuration",
-                                     {{"worker", address.worker_id},
-                                      {"pipeline", rejection.resource()},
-                                      {"reason", rejection.reason()}});
-                }
-                break;
-            }
-            case v1::ConnectRequest::kFacts:
-                worker->TakeFacts(message.facts(), now);
-                for (const v1::PipelineFacts& facts : message.facts().pipelines()) {
-                    if (facts.removed()) {
-                        removed.push_back(facts.name());
-                    }
-                }
-                break;
-            case v1::ConnectRequest::kGoodbye:
-                base::LogInfo("a worker says goodbye", {{"worker", address.worker_id},
-                                                        {"why", message.goodbye().reason().substr(0, 200)}});
-                break;
-            default:
-                return base::MakeError(absl::StatusCode::kInvalidArgument, "LINK_PROTOCOL",
-                                       "The worker sent a message that is not known at this place.",
-                                       "Run a version of millrace-worker that fits this control plane.");
+        plane = sessions_.at(session).plane;
+        if (message.message_case() == v1::ConnectRequest::kGoodbye) {
+            base::LogInfo("a worker says goodbye", {{"worker", sessions_.at(session).worker_id},
+                                                    {"why", message.goodbye().reason().substr(0, 200)}});
         }
+        ASSIGN_OR_RETURN(const auto removed, worker->Take(message, Now()));
         removals = worker->ConfirmedRemovals(removed);
     }
     FinishRemovals(plane, removals);

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
 
 namespace millrace::session {
 namespace {
@@ -58,16 +60,47 @@ void Worker::Push(const v1::ConfigSnapshot& snapshot,
     link_->Send(std::move(message));
 }
 
-bool Worker::Acknowledge(const std::string& nonce, const std::vector<v1::Rejection>& rejected,
-                         absl::Time now) {
+absl::StatusOr<std::vector<std::string>> Worker::Take(const v1::ConnectRequest& message, absl::Time now) {
+    last_seen_ = now;
+    std::vector<std::string> removed;
+    switch (message.message_case()) {
+        case v1::ConnectRequest::kAck:
+            Acknowledge(message.ack().nonce(), {}, now);
+            removed.assign(message.ack().removed().begin(), message.ack().removed().end());
+            return removed;
+        case v1::ConnectRequest::kNack:
+            Acknowledge(message.nack().nonce(), message.nack().rejected(), now);
+            return removed;
+        case v1::ConnectRequest::kFacts:
+            TakeFacts(message.facts(), now);
+            for (const v1::PipelineFacts& facts : message.facts().pipelines()) {
+                if (facts.removed()) {
+                    removed.push_back(facts.name());
+                }
+            }
+            return removed;
+        case v1::ConnectRequest::kGoodbye:
+            return removed;
+        default:
+            return base::MakeError(absl::StatusCode::kInvalidArgument, "LINK_PROTOCOL",
+                                   "The worker sent a message that is not known at this place.",
+                                   "Run a version of millrace-worker that fits this control plane.");
+    }
+}
+
+void Worker::Acknowledge(const std::string& nonce,
+                         const google::protobuf::RepeatedPtrField<v1::Rejection>& rejected, absl::Time now) {
     const auto found =
         std::find_if(sent_.begin(), sent_.end(), [&](const Sent& sent) { return sent.nonce == nonce; });
     if (found == sent_.end()) {
-        return false;
+        return;
     }
     rejected_.clear();
     for (const v1::Rejection& rejection : rejected) {
         rejected_[rejection.resource()] = rejection;
+        base::LogWarning(
+            "a worker refused a pipeline's configuration",
+            {{"worker", worker_id_}, {"pipeline", rejection.resource()}, {"reason", rejection.reason()}});
     }
     PushedPipelines acked = *found->pipelines;
     for (const auto& [name, rejection] : rejected_) {
@@ -83,7 +116,6 @@ bool Worker::Acknowledge(const std::string& nonce, const std::vector<v1::Rejecti
     applied_generation_ = found->generation;
     acked_at_ = now;
     sent_.erase(sent_.begin(), found + 1);
-    return true;
 }
 
 void Worker::TakeFacts(const v1::Facts& facts, absl::Time now) {

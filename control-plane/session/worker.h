@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "control-plane/domain/status.h"
 #include "control-plane/session/worker_link.h"
@@ -31,10 +32,9 @@ class Worker final {
 
     /// Sends the snapshot unless this session was sent the same generation already.
     void Push(const v1::ConfigSnapshot& snapshot, const std::shared_ptr<const PushedPipelines>& pipelines);
-    /// False when the nonce is none of the last that were sent.
-    bool Acknowledge(const std::string& nonce, const std::vector<v1::Rejection>& rejected, absl::Time now);
-    void TakeFacts(const v1::Facts& facts, absl::Time now);
-    void Seen(absl::Time now) { last_seen_ = now; }
+    /// Takes an acknowledgement, a refusal, facts or a goodbye in; returns the pipelines that it calls
+    /// removed. InvalidArgument (reason LINK_PROTOCOL) for any other message.
+    absl::StatusOr<std::vector<std::string>> Take(const v1::ConnectRequest& message, absl::Time now);
 
     /// Those of `names` that this worker has acknowledged as deleted, with their generation.
     [[nodiscard]] std::map<std::string, int64_t> ConfirmedRemovals(
@@ -56,6 +56,11 @@ class Worker final {
         int64_t generation;
         std::shared_ptr<const PushedPipelines> pipelines;
     };
+
+    /// One to a nonce that is none of the last that were sent is dropped.
+    void Acknowledge(const std::string& nonce,
+                     const google::protobuf::RepeatedPtrField<v1::Rejection>& rejected, absl::Time now);
+    void TakeFacts(const v1::Facts& facts, absl::Time now);
 
     std::string worker_id_;
     std::string boot_id_;

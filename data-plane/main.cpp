@@ -23,7 +23,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::chrono::seconds kDrainLimit{11};
+constexpr std::chrono::seconds kDrainLimit{10};
 
 runtime::Role RoleOf(const std::string& role) {
     return {role != "consumer", role != "publisher"};

@@ -31,7 +31,7 @@ struct WorkerContext final {
     /// Threads of each pipeline's own pool: a destination that hangs stops no other pipeline.
     int apply_threads = 4;
     /// How long batches in flight may take when it stops.
-    std::chrono::milliseconds grace{8'000};
+    std::chrono::milliseconds grace{7'000};
 };
 
 class PipelineRunner final : public Runner {

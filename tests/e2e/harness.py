@@ -170,8 +170,8 @@ class Millrace:
         return sorted(out.getvalue().splitlines())
 
     def duckdb_rows(self, file, query):
-        """Sorted rows of a DuckDB query, CSV."""
-        done = subprocess.run([BIN / "duckdb-query", str(file), query, "--csv", "--retry", "20s"], capture_output=True, text=True)
+        """Sorted rows of a DuckDB query, tab-separated."""
+        done = subprocess.run([BIN / "duckdb-query", str(file), query, "--retry", "20s"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return sorted(done.stdout.splitlines())
 

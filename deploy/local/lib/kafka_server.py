@@ -43,8 +43,8 @@ rootLogger.appenderRef.stdout.ref = stdout
 """
 
 
-def start(stack, port, name="kafka", folder=None):
-    """Starts the broker unless it runs; its data survive a restart."""
+def start(stack, port, name="kafka", folder=None, settings=None):
+    """Starts the broker unless it runs; its data survive a restart. `settings`: broker properties on top of ours."""
     if stack.alive(name):
         return
     if processes.listening(port):
@@ -55,12 +55,15 @@ def start(stack, port, name="kafka", folder=None):
     data = home / "data"
     stack.state["ports"].setdefault(name + "-controller", processes.free_port())
     config = home / "server.properties"
-    config.write_text(PROPERTIES.format(port=port, controller=stack.state["ports"][name + "-controller"], data=data))
+    own = PROPERTIES.format(port=port, controller=stack.state["ports"][name + "-controller"], data=data)
+    # The last one of a property counts.
+    config.write_text(own + "".join(f"{key}={value}\n" for key, value in (settings or {}).items()))
     (home / "log4j2.properties").write_text(LOG4J)
     java = ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={home}/log4j2.properties",
             "-cp", f"{libs}/*"]
     if not (data / "meta.properties").exists():
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        # The tool takes an id that begins with '-' for a flag.
+        cluster = base64.urlsafe_b64encode(b"M" + os.urandom(15)).decode().rstrip("=")
         done = subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", config],
                               capture_output=True, text=True)
         if done.returncode != 0:

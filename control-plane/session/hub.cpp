@@ -208,10 +208,24 @@ absl::Status Hub::Receive(int64_t session, const v1::ConnectRequest& message) {
                                                     {"why", message.goodbye().reason().substr(0, 200)}});
         }
         ASSIGN_OR_RETURN(const auto removed, worker->Take(message, Now()));
-        removals = worker->ConfirmedRemovals(removed);
+        removals = worker->ConfirmRemovals(removed);
+        // A worker that still drains could make slot and topics anew behind the first one's back.
+        std::erase_if(removals, [&](const auto& removal) {
+            return !EveryWorkerConfirmed(plane, removal.first, removal.second);
+        });
     }
     FinishRemovals(plane, removals);
     return absl::OkStatus();
+}
+
+bool Hub::EveryWorkerConfirmed(const std::string& plane, const std::string& pipeline, int64_t generation) {
+    for (const auto& [session, address] : sessions_) {
+        const Worker* worker = Find(session);
+        if (address.plane == plane && worker != nullptr && !worker->HasConfirmed(pipeline, generation)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void Hub::Dispatch(const std::string& plane, Choice choice, v1::Command command, absl::Duration timeout,

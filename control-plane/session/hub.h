@@ -94,6 +94,8 @@ class Hub final {
     void FinishRemovals(const std::string& plane, const std::map<std::string, int64_t>& removals);
     /// nullptr when the session is not the worker's current one.
     Worker* Find(int64_t session);
+    /// Under mutex_.
+    bool EveryWorkerConfirmed(const std::string& plane, const std::string& pipeline, int64_t generation);
     Worker* Choose(const std::string& plane, Choice choice);
     void CountSessions();
     void RunTimer();

@@ -126,15 +126,21 @@ void Worker::TakeFacts(const v1::Facts& facts, absl::Time now) {
     facts_at_ = now;
 }
 
-std::map<std::string, int64_t> Worker::ConfirmedRemovals(const std::vector<std::string>& names) const {
+std::map<std::string, int64_t> Worker::ConfirmRemovals(const std::vector<std::string>& names) {
     std::map<std::string, int64_t> confirmed;
     for (const std::string& name : names) {
         const auto found = acked_.find(name);
         if (found != acked_.end() && found->second.deleted) {
             confirmed[name] = found->second.generation;
+            confirmed_[name] = found->second.generation;
         }
     }
     return confirmed;
+}
+
+bool Worker::HasConfirmed(const std::string& pipeline, int64_t generation) const {
+    const auto found = confirmed_.find(pipeline);
+    return found != confirmed_.end() && found->second == generation;
 }
 
 domain::WorkerReport Worker::Report(const std::string& pipeline) const {

@@ -36,9 +36,10 @@ class Worker final {
     /// removed. InvalidArgument (reason LINK_PROTOCOL) for any other message.
     absl::StatusOr<std::vector<std::string>> Take(const v1::ConnectRequest& message, absl::Time now);
 
-    /// Those of `names` that this worker has acknowledged as deleted, with their generation.
-    [[nodiscard]] std::map<std::string, int64_t> ConfirmedRemovals(
-        const std::vector<std::string>& names) const;
+    /// Those of `names` that this worker has acknowledged as deleted, with their generation; remembered.
+    std::map<std::string, int64_t> ConfirmRemovals(const std::vector<std::string>& names);
+    /// Whether this worker has said that nothing of that generation of the pipeline is left with it.
+    [[nodiscard]] bool HasConfirmed(const std::string& pipeline, int64_t generation) const;
     [[nodiscard]] domain::WorkerReport Report(const std::string& pipeline) const;
     [[nodiscard]] v1::WorkerStatus Status() const;
 
@@ -78,6 +79,7 @@ class Worker final {
     int64_t applied_generation_ = 0;
     absl::Time acked_at_ = absl::InfinitePast();
     PushedPipelines acked_;
+    std::map<std::string, int64_t> confirmed_;
     std::map<std::string, v1::Rejection> rejected_;
     std::map<std::string, v1::PipelineFacts> facts_;
     absl::Time facts_at_ = absl::InfinitePast();

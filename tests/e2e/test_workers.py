@@ -22,7 +22,8 @@ def equal(millrace, name):
 
 
 def churn(millrace, name, rounds):
-    for n in range(rounds):
+    first = millrace.sql("source", name, "SELECT greatest(max(id), 9999) - 9999 FROM t0 WHERE id < 70000")[0][0]
+    for n in range(first, first + rounds):
         for i in range(TABLE_COUNT):
             millrace.sql("source", name, f"UPDATE t{i} SET v = v + 1 WHERE id % 7 = {n % 7}; DELETE FROM t{i} WHERE id = {n + 1};"
                                          f"INSERT INTO t{i} VALUES ({10_000 + n}, {n}, 'new')")

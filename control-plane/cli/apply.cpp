@@ -1,134 +1,14 @@
-#include <yaml-cpp/yaml.h>
-
 #include <google/protobuf/util/message_differencer.h>
 #include <cstdio>
 
 #include "base/file.h"
 #include "base/status.h"
 #include "control-plane/cli/commands.h"
+#include "control-plane/cli/pipeline_file.h"
 #include "control-plane/cli/render.h"
 
 namespace millrace::cli {
 namespace {
-
-/// A pipeline as its file declares it; docs/cli.md describes the form.
-struct Declared final {
-    std::string name;
-    ConnectorInput source{.role = "source"};
-    ConnectorInput destination{.role = "destination"};
-    std::vector<std::string> tables;
-    std::vector<std::string> exclude;
-    int64_t flush_rows = 0;
-    int64_t flush_bytes = 0;
-    double flush_seconds = 0;
-    bool paused = false;
-};
-
-absl::Status BadFile(const std::string& file, const std::string& what) {
-    return base::MakeError(absl::StatusCode::kInvalidArgument, "FILE_INVALID", file + ": " + what,
-                           "docs/cli.md shows a whole file");
-}
-
-class Reader final {
- public:
-    explicit Reader(std::string file) : file_(std::move(file)) {}
-
-    absl::StatusOr<Declared> Read(const YAML::Node& root) {
-        if (!root.IsMap()) {
-            return BadFile(file_, "the file is not a mapping");
-        }
-        Declared declared;
-        for (const auto& entry : root) {
-            RETURN_IF_ERROR(ReadField(entry.first.as<std::string>(), entry.second, declared));
-        }
-        if (declared.name.empty()) {
-            return BadFile(file_, "'name' is missing");
-        }
-        for (const ConnectorInput* input : {&declared.source, &declared.destination}) {
-            if (input->url.empty() == input->type.empty()) {
-                return BadFile(file_, "'" + input->role + "' needs either 'url' or 'type'");
-            }
-        }
-        if (declared.tables.empty()) {
-            declared.tables = {"*.*"};
-        }
-        return declared;
-    }
-
- private:
-    absl::Status ReadField(const std::string& key, const YAML::Node& node, Declared& declared) {
-        if (key == "name") {
-            declared.name = node.as<std::string>();
-        } else if (key == "source") {
-            return ReadConnector(node, declared.source);
-        } else if (key == "destination") {
-            return ReadConnector(node, declared.destination);
-        } else if (key == "tables") {
-            declared.tables = node.as<std::vector<std::string>>();
-        } else if (key == "exclude") {
-            declared.exclude = node.as<std::vector<std::string>>();
-        } else if (key == "flush") {
-            return ReadFlush(node, declared);
-        } else if (key == "state") {
-            const auto state = node.as<std::string>();
-            if (state != "running" && state != "paused") {
-                return BadFile(file_, "'state' is 'running' or 'paused', not '" + state + "'");
-            }
-            declared.paused = state == "paused";
-        } else {
-            return BadFile(file_, "unknown field '" + key + "'");
-        }
-        return absl::OkStatus();
-    }
-
-    absl::Status ReadConnector(const YAML::Node& node, ConnectorInput& input) {
-        for (const auto& entry : node) {
-            const auto key = entry.first.as<std::string>();
-            if (key == "url") {
-                input.url = entry.second.as<std::string>();
-            } else if (key == "type") {
-                input.type = entry.second.as<std::string>();
-            } else if (key == "options") {
-                input.options = entry.second.as<std::map<std::string, std::string>>();
-            } else if (key == "secrets") {
-                for (const auto& secret : entry.second) {
-                    input.secrets[secret.first.as<std::string>()] =
-                        base::Secret(secret.second.as<std::string>());
-                }
-            } else {
-                return BadFile(file_, "unknown field '" + input.role + "." + key + "'");
-            }
-        }
-        return absl::OkStatus();
-    }
-
-    absl::Status ReadFlush(const YAML::Node& node, Declared& declared) {
-        for (const auto& entry : node) {
-            const auto key = entry.first.as<std::string>();
-            if (key == "rows") {
-                declared.flush_rows = entry.second.as<int64_t>();
-            } else if (key == "bytes") {
-                declared.flush_bytes = entry.second.as<int64_t>();
-            } else if (key == "seconds") {
-                declared.flush_seconds = entry.second.as<double>();
-            } else {
-                return BadFile(file_, "unknown field 'flush." + key + "'");
-            }
-        }
-        return absl::OkStatus();
-    }
-
-    const std::string file_;
-};
-
-absl::StatusOr<Declared> ReadDeclared(const std::string& file) {
-    ASSIGN_OR_RETURN(const std::string text, base::ReadFile(file));
-    try {
-        return Reader(file).Read(YAML::Load(text));
-    } catch (const YAML::Exception& error) {
-        return BadFile(file, "line " + std::to_string(error.mark.line + 1) + ": " + error.msg);
-    }
-}
 
 /// Lines of a diff; a leading '+', '-' or '~' says added, removed, changed.
 class Diff final {
@@ -216,7 +96,7 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
 }
 
-v1::PipelineSpec DeclaredSpec(const Scope& scope, const Declared& declared) {
+v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) {
     v1::PipelineSpec spec;
     spec.set_source(scope.ConnectorName(declared.name + "-source"));
     spec.set_destination(scope.ConnectorName(declared.name + "-destination"));
@@ -269,7 +149,7 @@ absl::Status StoreConnector(Client& client, const Scope& scope, const std::strin
     return client.UpdateConnector(request).status();
 }
 
-absl::Status StorePipeline(Client& client, const Scope& scope, const Declared& declared,
+absl::Status StorePipeline(Client& client, const Scope& scope, const PipelineFile& declared,
                            const absl::StatusOr<v1::Pipeline>& stored, const v1::PipelineSpec& spec) {
     const std::string name = scope.PipelineName(declared.name);
     const bool deployed =
@@ -304,7 +184,8 @@ absl::Status StorePipeline(Client& client, const Scope& scope, const Declared& d
 }  // namespace
 
 absl::Status Apply(Client& client, const Scope& scope, const ApplyArguments& arguments) {
-    ASSIGN_OR_RETURN(const Declared declared, ReadDeclared(arguments.file));
+    ASSIGN_OR_RETURN(const std::string text, base::ReadFile(arguments.file));
+    ASSIGN_OR_RETURN(const PipelineFile declared, ParsePipelineFile(arguments.file, text));
     ASSIGN_OR_RETURN(const v1::DataPlane plane, PlaneForSealing(client, scope));
     const std::string source_id = declared.name + "-source";
     const std::string destination_id = declared.name + "-destination";

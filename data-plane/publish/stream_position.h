@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "connectors/sdk/change_event.h"
@@ -22,6 +23,13 @@ struct TableState final {
     bool copied = false;
     uint64_t copied_at = 0;
     uint64_t rows = 0;
+    /// The resync that the last copy answered.
+    int64_t resync_counter = 0;
+    /// Of the table that was copied; 0 = unknown.
+    uint64_t source_table_id = 0;
+    /// Schema of the last record written, and its columns as "name type".
+    uint64_t schema_id = 0;
+    std::vector<std::string> columns;
 };
 
 /// See PublisherPosition in change_event.proto.
@@ -47,6 +55,9 @@ std::string TableKey(const TableState& table);
 
 std::string EncodePosition(const StreamPosition& position);
 std::string EncodeTableState(const TableState& table);
+
+/// Takes one record of the control topic into `state`. DataLoss, reason CONTROL_TOPIC_DAMAGED: it is not ours.
+absl::Status DecodeControlRecord(const std::string& key, std::string_view value, ControlState& state);
 
 /// Reads the control topic to its end. Unavailable: no broker; DataLoss: a record that is not ours.
 absl::StatusOr<ControlState> ReadControlState(const config::KafkaConfig& kafka,

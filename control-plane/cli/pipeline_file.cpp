@@ -1,0 +1,120 @@
+#include "control-plane/cli/pipeline_file.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <map>
+#include <utility>
+
+#include "base/status.h"
+
+namespace millrace::cli {
+namespace {
+
+absl::Status BadFile(const std::string& file, const std::string& what) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument, "FILE_INVALID", file + ": " + what,
+                           "docs/cli.md shows a whole file");
+}
+
+class Reader final {
+ public:
+    explicit Reader(std::string file) : file_(std::move(file)) {}
+
+    absl::StatusOr<PipelineFile> Read(const YAML::Node& root) {
+        if (!root.IsMap()) {
+            return BadFile(file_, "the file is not a mapping");
+        }
+        PipelineFile declared;
+        for (const auto& entry : root) {
+            RETURN_IF_ERROR(ReadField(entry.first.as<std::string>(), entry.second, declared));
+        }
+        if (declared.name.empty()) {
+            return BadFile(file_, "'name' is missing");
+        }
+        for (const ConnectorInput* input : {&declared.source, &declared.destination}) {
+            if (input->url.empty() == input->type.empty()) {
+                return BadFile(file_, "'" + input->role + "' needs either 'url' or 'type'");
+            }
+        }
+        if (declared.tables.empty()) {
+            declared.tables = {"*.*"};
+        }
+        return declared;
+    }
+
+ private:
+    absl::Status ReadField(const std::string& key, const YAML::Node& node, PipelineFile& declared) {
+        if (key == "name") {
+            declared.name = node.as<std::string>();
+        } else if (key == "source") {
+            return ReadConnector(node, declared.source);
+        } else if (key == "destination") {
+            return ReadConnector(node, declared.destination);
+        } else if (key == "tables") {
+            declared.tables = node.as<std::vector<std::string>>();
+        } else if (key == "exclude") {
+            declared.exclude = node.as<std::vector<std::string>>();
+        } else if (key == "flush") {
+            return ReadFlush(node, declared);
+        } else if (key == "state") {
+            const auto state = node.as<std::string>();
+            if (state != "running" && state != "paused") {
+                return BadFile(file_, "'state' is 'running' or 'paused', not '" + state + "'");
+            }
+            declared.paused = state == "paused";
+        } else {
+            return BadFile(file_, "unknown field '" + key + "'");
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status ReadConnector(const YAML::Node& node, ConnectorInput& input) {
+        for (const auto& entry : node) {
+            const auto key = entry.first.as<std::string>();
+            if (key == "url") {
+                input.url = entry.second.as<std::string>();
+            } else if (key == "type") {
+                input.type = entry.second.as<std::string>();
+            } else if (key == "options") {
+                input.options = entry.second.as<std::map<std::string, std::string>>();
+            } else if (key == "secrets") {
+                for (const auto& secret : entry.second) {
+                    input.secrets[secret.first.as<std::string>()] =
+                        base::Secret(secret.second.as<std::string>());
+                }
+            } else {
+                return BadFile(file_, "unknown field '" + input.role + "." + key + "'");
+            }
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status ReadFlush(const YAML::Node& node, PipelineFile& declared) {
+        for (const auto& entry : node) {
+            const auto key = entry.first.as<std::string>();
+            if (key == "rows") {
+                declared.flush_rows = entry.second.as<int64_t>();
+            } else if (key == "bytes") {
+                declared.flush_bytes = entry.second.as<int64_t>();
+            } else if (key == "seconds") {
+                declared.flush_seconds = entry.second.as<double>();
+            } else {
+                return BadFile(file_, "unknown field 'flush." + key + "'");
+            }
+        }
+        return absl::OkStatus();
+    }
+
+    const std::string file_;
+};
+
+}  // namespace
+
+absl::StatusOr<PipelineFile> ParsePipelineFile(const std::string& file, const std::string& text) {
+    try {
+        return Reader(file).Read(YAML::Load(text));
+    } catch (const YAML::Exception& error) {
+        return BadFile(file, "line " + std::to_string(error.mark.line + 1) + ": " + error.msg);
+    }
+}
+
+}  // namespace millrace::cli

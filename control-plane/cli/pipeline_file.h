@@ -1,0 +1,30 @@
+/// A pipeline declared in a YAML file, read out of the file's text. Not for: files themselves, what the
+/// server makes of it (apply).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "control-plane/cli/connector_form.h"
+
+namespace millrace::cli {
+
+/// A pipeline as its file declares it; docs/cli.md describes the form.
+struct PipelineFile final {
+    std::string name;
+    ConnectorInput source{.role = "source"};
+    ConnectorInput destination{.role = "destination"};
+    std::vector<std::string> tables;
+    std::vector<std::string> exclude;
+    int64_t flush_rows = 0;
+    int64_t flush_bytes = 0;
+    double flush_seconds = 0;
+    bool paused = false;
+};
+
+/// InvalidArgument, reason FILE_INVALID, names `file` and the line or field that is wrong.
+absl::StatusOr<PipelineFile> ParsePipelineFile(const std::string& file, const std::string& text);
+
+}  // namespace millrace::cli

@@ -1,0 +1,50 @@
+#include "control-plane/cli/pipeline_file.h"
+
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+
+namespace millrace::cli {
+namespace {
+
+constexpr char kWhole[] = R"(
+name: shop
+source: {url: "postgres://u@db/shop", secrets: {password: "env:PW"}}
+destination: {type: duckdb, options: {path: /tmp/shop.duckdb}}
+tables: [public.*]
+exclude: [public.audit]
+flush: {rows: 500, bytes: 1048576, seconds: 2.5}
+state: paused
+)";
+
+std::string ErrorOf(const std::string& text) {
+    const auto file = ParsePipelineFile("shop.yaml", text);
+    return file.ok() ? "" : base::ReasonOf(file.status()) + ": " + std::string(file.status().message());
+}
+
+TEST(PipelineFile, ReadsEveryField) {
+    const auto file = ParsePipelineFile("shop.yaml", kWhole);
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ(file->name, "shop");
+    EXPECT_EQ(file->source.url, "postgres://u@db/shop");
+    EXPECT_EQ(file->source.secrets.at("password").Reveal(), "env:PW");
+    EXPECT_EQ(file->destination.type, "duckdb");
+    EXPECT_EQ(file->destination.options.at("path"), "/tmp/shop.duckdb");
+    EXPECT_EQ(file->tables, std::vector<std::string>{"public.*"});
+    EXPECT_EQ(file->exclude, std::vector<std::string>{"public.audit"});
+    EXPECT_EQ(file->flush_rows, 500);
+    EXPECT_EQ(file->flush_bytes, 1048576);
+    EXPECT_DOUBLE_EQ(file->flush_seconds, 2.5);
+    EXPECT_TRUE(file->paused);
+}
+
+TEST(PipelineFile, SaysWhatIsWrong) {
+    EXPECT_EQ(ErrorOf("- a"), "FILE_INVALID: shop.yaml: the file is not a mapping");
+    EXPECT_EQ(ErrorOf("nmae: shop"), "FILE_INVALID: shop.yaml: unknown field 'nmae'");
+    EXPECT_EQ(ErrorOf("name: shop"), "FILE_INVALID: shop.yaml: 'source' needs either 'url' or 'type'");
+    EXPECT_NE(ErrorOf("name: shop\nflush: {rows: many}").find("line 2"), std::string::npos);
+    EXPECT_NE(ErrorOf("name: [").find("FILE_INVALID"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::cli

@@ -1,0 +1,91 @@
+#include "base/status.h"
+#include "data-plane/publish/stream_position.h"
+#include "millrace/v1/change_event.pb.h"
+
+namespace millrace::publish {
+namespace {
+
+constexpr std::string_view kTablePrefix = "table/";
+
+absl::Status Malformed(std::string_view key) {
+    return base::MakeError(
+        absl::StatusCode::kDataLoss, "CONTROL_TOPIC_DAMAGED",
+        "the control topic holds a record '" + std::string(key) + "' that is not Millrace's",
+        "Nothing but Millrace may write to this topic; restore it or delete the pipeline and make it anew");
+}
+
+absl::Status DecodePosition(std::string_view bytes, StreamPosition& position) {
+    v1::PublisherPosition proto;
+    if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        return Malformed(kPositionKey);
+    }
+    position = {.system_id = proto.system_id(),
+                .timeline = proto.timeline(),
+                .generation = proto.generation(),
+                .last = {proto.commit_lsn(), proto.seq()},
+                .end = proto.end_lsn(),
+                .streaming = proto.streaming(),
+                .mid_transaction = proto.mid_transaction()};
+    return absl::OkStatus();
+}
+
+absl::Status DecodeTable(const std::string& key, std::string_view bytes, ControlState& state) {
+    v1::TableCopyState proto;
+    if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        return Malformed(key);
+    }
+    state.tables[proto.topic()] = {.schema = proto.schema(),
+                                   .table = proto.table(),
+                                   .topic = proto.topic(),
+                                   .copied = proto.copied(),
+                                   .copied_at = proto.copied_at_lsn(),
+                                   .rows = proto.rows(),
+                                   .resync_counter = proto.resync_counter(),
+                                   .source_table_id = proto.source_table_id(),
+                                   .schema_id = proto.schema_id(),
+                                   .columns = {proto.columns().begin(), proto.columns().end()}};
+    return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string TableKey(const TableState& table) {
+    return std::string(kTablePrefix) + table.topic;
+}
+
+std::string EncodePosition(const StreamPosition& position) {
+    v1::PublisherPosition proto;
+    proto.set_system_id(position.system_id);
+    proto.set_timeline(position.timeline);
+    proto.set_generation(position.generation);
+    proto.set_commit_lsn(position.last.commit);
+    proto.set_seq(position.last.seq);
+    proto.set_end_lsn(position.end);
+    proto.set_streaming(position.streaming);
+    proto.set_mid_transaction(position.mid_transaction);
+    return proto.SerializeAsString();
+}
+
+std::string EncodeTableState(const TableState& table) {
+    v1::TableCopyState proto;
+    proto.set_schema(table.schema);
+    proto.set_table(table.table);
+    proto.set_topic(table.topic);
+    proto.set_copied(table.copied);
+    proto.set_copied_at_lsn(table.copied_at);
+    proto.set_rows(table.rows);
+    proto.set_resync_counter(table.resync_counter);
+    proto.set_source_table_id(table.source_table_id);
+    proto.set_schema_id(table.schema_id);
+    proto.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
+    return proto.SerializeAsString();
+}
+
+absl::Status DecodeControlRecord(const std::string& key, std::string_view value, ControlState& state) {
+    if (key == kPositionKey) {
+        return DecodePosition(value, state.position);
+    }
+    return key.starts_with(kTablePrefix) ? DecodeTable(key, value, state) : Malformed(key);
+}
+
+}  // namespace millrace::publish

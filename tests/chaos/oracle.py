@@ -16,6 +16,8 @@ class Difference:
         self.extra = []
         self.duplicate = []
         self.stale = []
+        # The first stale row on both sides.
+        self.example = ""
 
     def any(self):
         return bool(self.lost or self.extra or self.duplicate or self.stale)
@@ -23,7 +25,7 @@ class Difference:
     def __str__(self):
         parts = [f"{kind} {len(keys)} (first: {', '.join(map(repr, sorted(keys)[:5]))})"
                  for kind in ("lost", "extra", "duplicate", "stale") if (keys := getattr(self, kind))]
-        return f"{self.table}: " + "; ".join(parts or ["equal"])
+        return f"{self.table}: " + "; ".join(parts or ["equal"]) + self.example
 
 
 def compare(table, key_columns, source, destination):
@@ -53,6 +55,10 @@ def compare(table, key_columns, source, destination):
     found.lost = [k for k in want if k not in have]
     found.extra = [k for k in have if k not in want]
     found.stale = [k for k in want if k in have and want[k] != have[k]]
+    if found.stale:
+        first = min(found.stale)
+        cells = [(a[:200], b[:200]) for a, b in zip(want[first].split("\t"), have[first].split("\t")) if a != b]
+        found.example = f"; in row {first!r}, source and destination: {cells[:3]}"
     return found
 
 
@@ -71,6 +77,9 @@ def duckdb_pair(name, kind):
         return f"CAST({c} * 8 AS bigint)::text", f"CAST(CAST({c} * 8 AS BIGINT) AS VARCHAR)"
     if kind == "interval":
         return f"(extract(epoch FROM {c})::bigint)::text", f"CAST(CAST(epoch({c}) AS BIGINT) AS VARCHAR)"
+    if kind == "inet":
+        # A cast to text writes the mask of a single address, the type's own output does not.
+        return f"CASE WHEN {c} IS NOT NULL THEN format('%s', {c}) END", c
     return f"{c}::text", f"CAST({c} AS VARCHAR)"
 
 

@@ -49,6 +49,8 @@ struct Batch final {
     /// Size of the records that were folded, and their number.
     int64_t bytes = 0;
     int64_t events = 0;
+    /// How many of them are truncates, which change no row of their own.
+    int64_t truncates = 0;
     /// Keeps alive what the cells point into.
     std::vector<std::shared_ptr<const void>> buffers;
 

@@ -48,6 +48,7 @@ absl::Status BatchFolder::Add(const sdk::ChangeEvent& event, RecordOrigin origin
     ASSIGN_OR_RETURN(const RowView after, NewRow(event));
     if (event.op == Op::kTruncate) {
         Truncate();
+        ++truncates_;
     }
     Fold(event, after);
     Count(event, std::move(origin));
@@ -305,6 +306,7 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
     batch.generation = generation_;
     batch.bytes = bytes_;
     batch.events = events_;
+    batch.truncates = truncates_;
     batch.buffers = std::move(buffers_);
     Clear();
     return batch;
@@ -322,6 +324,7 @@ void BatchFolder::Clear() {
     truncate_first_ = false;
     only_copy_ = true;
     events_ = 0;
+    truncates_ = 0;
     bytes_ = 0;
     first_commit_time_us_ = 0;
 }

@@ -104,6 +104,7 @@ class BatchFolder final {
     bool only_copy_ = true;
     uint32_t generation_ = 0;
     int64_t events_ = 0;
+    int64_t truncates_ = 0;
     int64_t bytes_ = 0;
     int64_t holes_ = 0;
     int64_t first_offset_ = 0;

@@ -77,7 +77,12 @@ class BusTest : public testing::Test {
     }
 
     int64_t EndOf(const std::string& topic) {
-        const auto ends = admin_->EndOffsets({topic}, 10s);
+        auto ends = admin_->EndOffsets({topic}, 10s);
+        // A broker that is busy may not lead a new partition yet.
+        for (int i = 0; i < 100 && absl::IsUnavailable(ends.status()); ++i) {
+            std::this_thread::sleep_for(50ms);
+            ends = admin_->EndOffsets({topic}, 10s);
+        }
         EXPECT_TRUE(ends.ok()) << ends.status();
         return ends.ok() ? ends->at(topic) : -1;
     }

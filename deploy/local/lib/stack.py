@@ -35,6 +35,12 @@ def secret_file(path, value):
     return path.read_text()
 
 
+def shown(path):
+    """Relative below the current folder, absolute elsewhere."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
 def ready(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
@@ -104,7 +110,8 @@ def start_sample(stack):
     password = secret_file(stack.home / "sample.password", secrets.token_urlsafe(18))
     if not stack.alive("sample-postgres"):
         say(f"  starting the sample PostgreSQL on port {port}")
-    postgres_server.start(stack, port, name="sample-postgres", password=password)
+    postgres_server.start(stack, port, name="sample-postgres", password=password,
+                          settings={"max_slot_wal_keep_size": "4GB"})
     if psql(port, password, "SELECT count(*) FROM pg_database WHERE datname = 'shop'") == "0":
         psql(port, password, "CREATE DATABASE shop")
         psql(port, password, file=ROOT / "deploy/local/sample/shop.sql")
@@ -146,9 +153,9 @@ def up(arguments):
     control = start_control(stack)
     start_worker(stack, control, kafka)
     stack.save()
-    shown_home = os.path.relpath(stack.home)
+    shown_home = shown(stack.home)
     prefix = "" if stack.home == ROOT / ".millrace" and pathlib.Path.cwd() == ROOT else f"MILLRACE_HOME={shown_home} "
-    millrace = prefix + os.path.relpath(BIN / "millrace")
+    millrace = prefix + shown(BIN / "millrace")
     lines = ["", f"Millrace is up ({time.monotonic() - began:.0f} s).", ""]
     if not arguments.no_sample:
         port = start_sample(stack)
@@ -162,7 +169,7 @@ def up(arguments):
     lines += [f"  state and logs   {shown_home}", "", "Look"]
     lines.append(f"  {millrace} status --watch")
     if not arguments.no_sample:
-        lines.append(f"  {os.path.relpath(BIN / 'duckdb-query')} {os.path.relpath(warehouse)} 'SELECT status, count(*) FROM shop.orders GROUP BY 1'")
+        lines.append(f"  {shown(BIN / 'duckdb-query')} {shown(warehouse)} 'SELECT status, count(*) FROM shop.orders GROUP BY 1'")
         lines.append(f"  PGPASSWORD=$(cat {shown_home}/sample.password) psql -h 127.0.0.1 -p {port} -U postgres shop    # the source: change a row, look again")
     lines += ["", "Your own database",
               f"  {millrace} replicate --source postgres://USER@HOST:5432/DATABASE --destination duckdb://{stack.home}/mine.duckdb --name mine",
@@ -183,7 +190,7 @@ def down(arguments):
         for name in list(stack.state["folders"]):
             postgres_server.remove(stack, name)
         shutil.rmtree(stack.home, ignore_errors=True)
-        say(f"  {os.path.relpath(stack.home)}: deleted")
+        say(f"  {shown(stack.home)}: deleted")
 
 
 def status(arguments):

@@ -112,7 +112,7 @@ absl::Status KafkaError(int code, std::string_view doing, std::string_view broke
     }
     if (IsPermission(code)) {
         return MakeError(StatusCode::kPermissionDenied, "KAFKA_PERMISSION", Sentence(doing, code),
-                         "grant the worker's Kafka user the access lists named in the operations guide");
+                         "grant the worker's Kafka user the access lists listed under Access in docs/operations.md");
     }
     if (IsMissingTopic(code)) {
         return MakeError(StatusCode::kNotFound, "TOPIC_MISSING", Sentence(doing, code));

@@ -72,7 +72,7 @@ class TopicChecks:
 
     def finish(self, ledger):
         """What can be said only when every transaction's fate is known."""
-        for xid in ledger.rolled_back_xids:
+        for xid in ledger.never_committed():
             for topic in self.xids.get(xid & 0xFFFFFFFF, ()):
                 self.fail(f"{topic}: holds changes of transaction {xid}, which was rolled back")
         latest = self.marks[max(self.marks)] if self.marks else Counter()
@@ -161,6 +161,8 @@ class TopicWatch:
             self.checks.fail(f"the topics could not be read again: {self.complaint}")
         if again.records != self.checks.records or again.marks != self.checks.marks:
             self.checks.fail(f"read again, the topics hold {again.records} records, before {self.checks.records}")
+        if not self.judged:
+            self.checks.fail("the slot's confirmed_flush_lsn was never compared with the control topic")
         self.checks.failures += [f for f in again.failures if f not in self.checks.failures]
         self.checks.finish(ledger)
         return self.checks.failures

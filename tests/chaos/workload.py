@@ -23,8 +23,9 @@ class Ledger:
         self.lock = threading.Lock()
         self.committed = set()
         self.absent = set()
+        self.unknown = set()
         self.rolled_back_xids = set()
-        self.unknown = []
+        self.other_xids = set()
         self.fates = Counter()
 
     def settle(self, fate, xid, marks, undone):
@@ -32,25 +33,28 @@ class Ledger:
         with self.lock:
             self.fates[fate] += 1
             self.absent.update(undone)
-            if fate == "unknown":
-                self.unknown.append((xid, marks))
-            elif fate == "committed":
-                self.committed.update(marks)
-            else:
+            if fate == "rolled back":
                 self.absent.update(marks)
-                if xid is not None:
-                    self.rolled_back_xids.add(xid)
+                self.rolled_back_xids.add(xid)
+                return
+            self.other_xids.add(xid)
+            if fate == "unknown":
+                self.unknown.update(marks)
+            else:
+                self.committed.update(marks)
 
     def resolve(self, connection):
         """Asks the source what became of transactions whose COMMIT was not answered."""
-        unknown, self.unknown = self.unknown, []
         with connection.cursor() as cursor:
-            for xid, marks in unknown:
-                cursor.execute("SELECT pg_xact_status(%s::text::xid8)", (str(xid),))
-                status = cursor.fetchone()[0]
-                if status not in ("committed", "aborted"):
-                    raise RuntimeError(f"the source says '{status}' of transaction {xid}")
-                self.settle("committed" if status == "committed" else "rolled back", xid, marks, ())
+            cursor.execute("SELECT id FROM marks WHERE id = ANY(%s)", (list(self.unknown),))
+            there = {row[0] for row in cursor.fetchall()}
+        self.committed |= there
+        self.absent |= self.unknown - there
+
+    def never_committed(self):
+        """Ids of transactions that were rolled back. A crash forgets those whose log was not written yet, and gives
+        their ids to others."""
+        return self.rolled_back_xids - self.other_xids - {None}
 
 
 class Script:

@@ -55,12 +55,13 @@ def key(mark):
     return (bytes([len(digits)]) + digits).hex()
 
 
-def judged(records, committed=(), absent=(), rolled_back=()):
+def judged(records, committed=(), absent=(), rolled_back=(), reused=()):
     checks = topics.TopicChecks()
     for one in records:
         checks.take(one)
     ledger = workload.Ledger()
-    ledger.committed, ledger.absent, ledger.rolled_back_xids = set(committed), set(absent), set(rolled_back)
+    ledger.committed, ledger.absent = set(committed), set(absent)
+    ledger.rolled_back_xids, ledger.other_xids = set(rolled_back), set(reused)
     checks.finish(ledger)
     return checks.failures
 
@@ -74,6 +75,7 @@ def test_the_topic_reader_finds_what_is_out_of_order_lost_or_never_committed():
     assert "2 times" in judged(good + [record(4, 30, 0, key=key(2))], [1, 2, 3])[0]
     assert "never committed" in judged(good, [1, 2], absent=[3])[0]
     assert "rolled back" in judged(good, [1, 2, 3], rolled_back=[(7 << 32) + 5])[0]
+    assert judged(good, [1, 2, 3], rolled_back=[5], reused=[5]) == []
     assert "read again" in judged([good[2], record(3, 30, 0, key=key(4))])[0]
     # A copy that begins anew counts by itself.
     assert judged(good + [record(4, 5, 0, 2, key(1)), record(5, 5, 1, 2, key(2)), record(6, 30, 0, 2, key(3))], [1, 2, 3]) == []

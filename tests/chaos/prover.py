@@ -46,11 +46,13 @@ class Result:
 
 
 class Round:
-    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, threads=4):
+    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, threads=4, tamper=None):
         self.seed = seed
         self.seconds = seconds
         self.say = say
         self.marks = marks
+        # Done once, after the first part of the round.
+        self.tamper = tamper
         self.result = Result(seed, destination)
         self.tables = tables()
         self.stack = ChaosStack(destination, ["w1", "w2"] if destination == "postgres" else ["w1"])
@@ -60,6 +62,7 @@ class Round:
         self.topics = TopicWatch(self.stack)
         self.history = HistoryWatch(self.stack, self.tables, 0.4 if destination == "postgres" else 1.5)
         self.nemesis.check = self.check_workload
+        self.watching = False
         self.began = time.monotonic()
 
     def tell(self, text):
@@ -86,6 +89,7 @@ class Round:
         except (Exception, SystemExit) as error:  # noqa: BLE001: a round that breaks has failed
             detail = str(error) if isinstance(error, (Stuck, AssertionError)) else traceback.format_exc()
             self.result.failures.append(detail.strip())
+            self.result.failures += self.seen_so_far()
         finally:
             self.end()
         return self.result
@@ -102,12 +106,17 @@ class Round:
         self.stack.create_pipeline()
         self.topics.start()
         self.history.start()
+        self.watching = True
         for part in range(self.marks + 1):
             self.nemesis.run(self.seconds / (self.marks + 1))
             if part < self.marks:
                 self.rest("mark")
                 self.history.streaming.set()
                 self.workload.release()
+                if self.tamper is not None:
+                    time.sleep(3)
+                    self.tamper(self)
+                    self.tamper = None
         self.rest("end")
         self.workload.stop()
         self.finish_watches()
@@ -143,6 +152,15 @@ class Round:
             time.sleep(1)
         status = self.stack.cli("status", PIPELINE, check=False).stdout
         raise Stuck(f"not caught up within {CATCH_UP_SECONDS} s of rest: {done.stderr.strip()}\n{status}")
+
+    def seen_so_far(self):
+        """What the readers found before the round broke."""
+        if not self.watching:
+            return []
+        self.topics.stop()
+        if self.stack.stack.alive("kafka"):
+            self.topics.read(20)
+        return self.topics.checks.failures + self.history.failures()
 
     def finish_watches(self):
         connection = self.connect_source()

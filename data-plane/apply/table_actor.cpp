@@ -30,8 +30,7 @@ constexpr char kFencedRemedy[] =
 
 TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destination& destination,
                        std::unique_ptr<codec::EventCodec> codec, codec::SchemaLookup schemas, TablePort& port,
-                       ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes,
-                       events::Recorder recorder)
+                       ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes)
     : identity_(std::move(identity)),
       destination_(destination),
       codec_(std::move(codec)),
@@ -39,7 +38,6 @@ TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destinat
       look_up_([this](uint64_t id) { return LookUp(id); }),
       port_(port),
       clock_(clock),
-      recorder_(std::move(recorder)),
       inbox_(total_bytes),
       policy_(limits),
       backoff_(kFirstRetry, kLongestRetry),
@@ -49,14 +47,13 @@ TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destinat
 
 std::optional<TimePoint> TableActor::Step() {
     const TimePoint now = clock_.Now();
-    TakeOrders();
     const bool kicked = kicked_.exchange(false);
     if (stop_requested_) {
         Release();
         Enter(TableState::kStopped);
         return std::nullopt;
     }
-    if (Paused()) {
+    if (pause_requested_) {
         if (taken_over_) {
             Release();
         }
@@ -66,10 +63,6 @@ std::optional<TimePoint> TableActor::Step() {
         return std::nullopt;
     }
     if (waiting_to_retry_) {
-        if (seek_patiently_ && !seeking_) {
-            waiting_to_retry_ = false;
-            return SeekTruncate(true, now);
-        }
         if (!kicked && (!retry_at_ || now < *retry_at_)) {
             if (taken_over_ && port_.UnderPressure()) {
                 // Memory that waits must not stop the tables that work; the way back starts at the
@@ -121,14 +114,12 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     if (!checkpoint.ok()) {
         return OnError(checkpoint.status(), Stage::kTakeOver, now);
     }
-    if (stop_requested_ || Paused()) {
+    if (stop_requested_ || pause_requested_) {
         return now;
     }
     base::LogInfo("table taken over",
                   {{"topic", topic()}, {"offset", checkpoint->next_offset}, {"epoch", checkpoint->epoch}});
     taken_over_ = true;
-    checkpoint_offset_ = checkpoint->next_offset;
-    BeginSkip(checkpoint->next_offset);
     folder_.Reset(checkpoint->generation);
     only_copy_so_far_ = checkpoint->next_offset == 0;
     if (failed_stage_ == Stage::kTakeOver) {
@@ -150,10 +141,7 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
         return SealAndApply(now);
     }
     if (folder_.empty()) {
-        if (seeking_ && inbox_.at_end() && !seek_patiently_) {
-            return EndSeek(now);
-        }
-        if (!seeking_ && failed_stage_ && inbox_.at_end()) {
+        if (failed_stage_ && inbox_.at_end()) {
             Recovered();
             Enter(TableState::kLive);
         }
@@ -174,10 +162,6 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             NoteOldestTaken();
         }
         bus::Record& record = work_[work_at_];
-        if (PassesOver(record)) {
-            Drop(record);
-            continue;
-        }
         absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
         if (status.ok() && folder_.MustFlush(decoded_.event.schema->id)) {
             return false;
@@ -239,7 +223,6 @@ std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
 void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     const sdk::Batch batch = std::move(*sealed_);
     sealed_.reset();
-    checkpoint_offset_ = batch.next_offset;
     only_copy_so_far_ = sealed_only_copy_;
     policy_.Applied();
     fenced_ = 0;
@@ -271,17 +254,7 @@ std::optional<TimePoint> TableActor::OnError(const absl::Status& status, Stage s
     const bool held = remediation == Remediation::kHold || remediation == Remediation::kFail ||
                       (retry && *retry - now >= kHeldRetry);
     if (held) {
-        const bool may_seek = stage != Stage::kTakeOver && orders_.resync_counter > 0 && !seeking_ &&
-                              base::ReasonOf(status) != kOffsetGoneReason;
-        NoteHeldRange(status, stage);
         Release();
-        if (may_seek) {
-            // It was copied anew once: perhaps that copy stands behind what it is held at.
-            held_error_ = status;
-            ShowError(status, TableState::kHeld, retry, now);
-            waiting_to_retry_ = false;
-            return SeekTruncate(seek_patiently_, now);
-        }
     }
     ShowError(status, held ? TableState::kHeld : TableState::kRetrying, retry, now);
     return retry;
@@ -338,9 +311,6 @@ void TableActor::ShowError(const absl::Status& status, TableState state, std::op
                         std::chrono::duration_cast<std::chrono::microseconds>(*retry - now).count()
                   : 0;
     }
-    if (news && state == TableState::kHeld) {
-        RecordEvent(events::EventType::kTableHeld, std::string(status.message()));
-    }
     if (news) {
         base::Log(state == TableState::kHeld ? base::LogLevel::kError : base::LogLevel::kWarning,
                   state == TableState::kHeld ? "table held" : "table cannot be applied now, will retry",
@@ -355,19 +325,12 @@ void TableActor::Recovered() {
     }
     failed_stage_.reset();
     failing_ = false;
-    std::unique_lock lock(mutex_);
-    const bool was_held = facts_.state == TableState::kHeld;
-    facts_.held_first_offset = 0;
-    facts_.held_next_offset = 0;
+    const std::lock_guard lock(mutex_);
     facts_.error.clear();
     facts_.reason.clear();
     facts_.remedy.clear();
     facts_.attempts = 0;
     facts_.next_retry_time_us = 0;
-    lock.unlock();
-    if (was_held && !Paused()) {
-        RecordEvent(events::EventType::kTableRecovered, "the table is applied again");
-    }
 }
 
 void TableActor::Release() {
@@ -385,7 +348,6 @@ void TableActor::Release() {
     folder_.Reset(0);
     folded_cost_ = 0;
     sealed_.reset();
-    seeking_ = false;
     if (std::exchange(taken_over_, false)) {
         port_.Unsubscribe(*this);
     }

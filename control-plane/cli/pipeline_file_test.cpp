@@ -43,6 +43,11 @@ TEST(PipelineFile, SaysWhatIsWrong) {
     EXPECT_EQ(ErrorOf("nmae: shop"), "FILE_INVALID: shop.yaml: unknown field 'nmae'");
     EXPECT_EQ(ErrorOf("name: shop"), "FILE_INVALID: shop.yaml: 'source' needs either 'url' or 'type'");
     EXPECT_NE(ErrorOf("name: shop\nflush: {rows: many}").find("line 2"), std::string::npos);
+    for (const char* flush :
+         {"{seconds: .inf}", "{seconds: .nan}", "{seconds: -1}", "{rows: -1}", "{bytes: -5}"}) {
+        EXPECT_NE(ErrorOf(std::string("name: shop\nflush: ") + flush).find("not negative"), std::string::npos)
+            << flush;
+    }
     EXPECT_NE(ErrorOf("name: [").find("FILE_INVALID"), std::string::npos);
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/agent/descriptors.h"
@@ -60,6 +61,7 @@ void Agent::Start() {
 void Agent::LoadLastGood() {
     v1::ConfigSnapshot snapshot;
     const absl::Status loaded = last_good_.Load(&snapshot);
+    MILLRACE_FAILPOINT_QUIET("agent.after_last_good_loaded");
     if (absl::IsNotFound(loaded)) {
         return;
     }
@@ -149,11 +151,14 @@ void Agent::Apply(const v1::ConfigSnapshot& snapshot) {
                                  "Begin a new epoch after restoring the control plane's store.")}});
         return;
     }
+    MILLRACE_FAILPOINT_QUIET("agent.before_switch");
     const Assignment assignment = SwitchTo(snapshot);
+    MILLRACE_FAILPOINT_QUIET("agent.before_last_good_saved");
     if (const absl::Status saved = last_good_.Save(state_->applied); !saved.ok()) {
         base::LogError("the applied configuration cannot be kept for the next start",
                        {base::LogField(saved)});
     }
+    MILLRACE_FAILPOINT_QUIET("agent.after_last_good_saved");
     base::LogInfo("a configuration is applied", {{"epoch", snapshot.epoch()},
                                                  {"generation", snapshot.generation()},
                                                  {"pipelines", assignment.pipelines.size()},

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/backoff.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/apply/assigned_tables.h"
@@ -92,6 +93,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
 };
 
 absl::Status Consumer::Impl::Join() {
+    MILLRACE_FAILPOINT("apply.before_join");
     ASSIGN_OR_RETURN(group, bus::GroupMembership::Join(
                                 kafka, config::AssignmentGroup(kafka.topic_prefix, pipeline.id),
                                 config::TableTopicPattern(kafka.topic_prefix, pipeline.id), member, *this));
@@ -193,6 +195,7 @@ void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
     if (stopping) {
         return;
     }
+    MILLRACE_FAILPOINT_QUIET("apply.before_assign");
     const std::lock_guard lock(pause_mutex);
     for (const std::string& topic : topics) {
         if (tables.Find(topic) != nullptr) {
@@ -202,6 +205,7 @@ void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
         actor.RequestPause(paused);
         pool.Wake(actor);
     }
+    MILLRACE_FAILPOINT_QUIET("apply.after_assign");
     base::LogInfo("tables assigned", {{"pipeline", pipeline.name}, {"tables", topics.size()}});
 }
 
@@ -210,6 +214,7 @@ void Consumer::Impl::OnRevoked(const std::vector<std::string>& topics, bool lost
         feed.Forget(topic);
     }
     tables.Remove(topics, clock.Now() + (lost ? seconds(0) : kRevokeGrace));
+    MILLRACE_FAILPOINT_QUIET("apply.after_revoke");
     base::LogInfo("tables given away",
                   {{"pipeline", pipeline.name}, {"tables", topics.size()}, {"lost", lost}});
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -117,7 +118,9 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     if (absl::Status status = OpenWriter(); !status.ok()) {
         return OnError(status, Stage::kTakeOver, now);
     }
+    MILLRACE_FAILPOINT_QUIET("apply.before_take_over");
     absl::StatusOr<sdk::Checkpoint> checkpoint = writer_->TakeOver();
+    MILLRACE_FAILPOINT_QUIET("apply.after_take_over");
     if (!checkpoint.ok()) {
         return OnError(checkpoint.status(), Stage::kTakeOver, now);
     }
@@ -138,6 +141,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
         Enter(TableState::kLive);
     }
     port_.Subscribe(*this, checkpoint->next_offset, inbox_.session());
+    MILLRACE_FAILPOINT_QUIET("apply.after_subscribe");
     return std::nullopt;
 }
 
@@ -173,6 +177,7 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             }
             NoteOldestTaken();
         }
+        MILLRACE_FAILPOINT_QUIET("apply.before_fold");
         bus::Record& record = work_[work_at_];
         if (PassesOver(record)) {
             Drop(record);
@@ -219,6 +224,7 @@ absl::StatusOr<sdk::SchemaPtr> TableActor::LookUp(uint64_t schema_id) {
 }
 
 std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
+    MILLRACE_FAILPOINT_QUIET("apply.before_seal");
     sealed_held_ = HeldNow();
     sealed_only_copy_ = folder_.only_copy() && (only_copy_so_far_ || folder_.truncated());
     sealed_ = folder_.Seal(sealed_only_copy_);
@@ -228,7 +234,9 @@ std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
 
 std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
     const TimePoint began = clock_.Now();
+    MILLRACE_FAILPOINT_QUIET("apply.before_apply");
     const absl::StatusOr<sdk::ApplyResult> result = writer_->Apply(*sealed_);
+    MILLRACE_FAILPOINT_QUIET("apply.after_apply");
     if (!result.ok()) {
         return OnError(result.status(), Stage::kApply, now);
     }
@@ -258,6 +266,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     NoteOldestTaken();
     Recovered();
     Enter(TableState::kLive);
+    MILLRACE_FAILPOINT_QUIET("apply.before_commit_applied");
     port_.CommitApplied(topic(), inbox_.MarkApplied(batch.events, sealed_cost_, batch.next_offset));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/bus/topic_admin.h"
@@ -42,16 +43,21 @@ Session::~Session() = default;
 
 absl::Status Session::Run() {
     RETURN_IF_ERROR(Connect());
+    MILLRACE_FAILPOINT("publish.after_connect");
     RETURN_IF_ERROR(PrepareTopics());
+    MILLRACE_FAILPOINT("publish.after_topics");
     RETURN_IF_ERROR(ReadControl());
     RETURN_IF_ERROR(CheckIdentity());
     RETURN_IF_ERROR(source_->Prepare(tables_));
+    MILLRACE_FAILPOINT("publish.after_source_prepared");
     ShowTables();
     if (!control_.position.streaming) {
         RETURN_IF_ERROR(FirstCopy());
     }
     RETURN_IF_ERROR(TakeOver());
+    MILLRACE_FAILPOINT("publish.after_take_over");
     RETURN_IF_ERROR(CopyNewTables());
+    MILLRACE_FAILPOINT("publish.before_stream");
     return Stream();
 }
 
@@ -136,6 +142,7 @@ absl::Status Session::InitProducer() {
     ASSIGN_OR_RETURN(producer_, bus::TransactionalProducer::Create(
                                     kafka_, config::TransactionalId(kafka_.topic_prefix, pipeline_.id),
                                     [this] { return KeepAlive(); }));
+    MILLRACE_FAILPOINT("publish.before_fence");
     return producer_->Init();
 }
 
@@ -154,12 +161,14 @@ void Session::MakeWriter() {
 absl::Status Session::FirstCopy() {
     board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
     ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true));
+    MILLRACE_FAILPOINT("publish.after_slot_created");
     RETURN_IF_ERROR(InitProducer());
     RETURN_IF_ERROR(ReadControl());
     if (control_.position.streaming) {
         return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
                                "another worker finished the first copy meanwhile");
     }
+    MILLRACE_FAILPOINT("publish.after_fence");
     StreamPosition& position = control_.position;
     position = {.system_id = identity_.system_id,
                 .timeline = identity_.timeline,
@@ -171,13 +180,16 @@ absl::Status Session::FirstCopy() {
         {{"pipeline", pipeline_.name}, {"tables", tables_.size()}, {"generation", position.generation}});
     MakeWriter();
     RETURN_IF_ERROR(writer_->Commit());
+    MILLRACE_FAILPOINT("publish.after_generation_written");
     std::vector<const sdk::SourceTable*> all;
     for (const sdk::SourceTable& table : tables_) {
         all.push_back(&table);
     }
     RETURN_IF_ERROR(CopyAll(all, at));
+    MILLRACE_FAILPOINT("publish.after_tables_copied");
     writer_->pending().streaming = true;
     RETURN_IF_ERROR(writer_->Commit());
+    MILLRACE_FAILPOINT("publish.after_copy_committed");
     control_.position = writer_->durable();
     return source_->EndCopy();
 }
@@ -219,6 +231,7 @@ absl::Status Session::StartWhenFree() {
     while (true) {
         absl::Status status = source_->Start(control_.position.end);
         if (status.ok()) {
+            MILLRACE_FAILPOINT("publish.after_stream_started");
             source_->Acknowledge(control_.position.end);
             return status;
         }
@@ -259,6 +272,7 @@ absl::Status Session::CopyNewTables() {
     if (!missing.empty()) {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
         ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/false));
+        MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
         RETURN_IF_ERROR(CopyAll(missing, at));
         RETURN_IF_ERROR(source_->EndCopy());
     }
@@ -277,11 +291,15 @@ absl::Status Session::Stream() {
     base::LogInfo("streaming", {{"pipeline", pipeline_.name}, {"generation", writer_->durable().generation}});
     while (!stop_.stop_requested()) {
         ASSIGN_OR_RETURN(const int handled, source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll));
+        MILLRACE_FAILPOINT("publish.after_poll");
         RETURN_IF_ERROR(stream.CommitIfDue(handled < kMaxEventsPerPoll));
+        MILLRACE_FAILPOINT("publish.before_acknowledge");
         source_->Acknowledge(writer_->durable().end);
+        MILLRACE_FAILPOINT("publish.after_acknowledge");
         RETURN_IF_ERROR(Housekeeping(stream.events()));
     }
     RETURN_IF_ERROR(stream.Finish());
+    MILLRACE_FAILPOINT("publish.after_finish");
     source_->Acknowledge(writer_->durable().end);
     return source_->SendFeedback(/*now=*/true);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
 #include "base/status.h"
 
 namespace millrace::publish {
@@ -58,9 +59,11 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     }
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;
+    MILLRACE_FAILPOINT("publish.before_change");
     RETURN_IF_ERROR(writer_.Write(stamped, route.table->topic));
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;
+    MILLRACE_FAILPOINT("publish.after_change");
     pending.mid_transaction = true;
     ++events_;
     if (writer_.open_bytes() >= kMaxBytes) {
@@ -77,6 +80,7 @@ absl::Status StreamWriter::OnCommit(uint64_t commit, uint64_t end, int64_t /*com
     if (pending.last.commit < commit) {
         pending.last = {commit, 0};
     }
+    MILLRACE_FAILPOINT("publish.on_commit");
     // Also where the transaction's last change was committed before its end was known.
     progress_due_ = progress_due_ || !writer_.open();
     pending.end = end;
@@ -121,6 +125,7 @@ absl::Status StreamWriter::Finish() {
         return absl::OkStatus();
     }
     RETURN_IF_ERROR(writer_.Commit());
+    MILLRACE_FAILPOINT("publish.after_commit_due");
     progress_due_ = false;
     progress_idle_ = false;
     return absl::OkStatus();

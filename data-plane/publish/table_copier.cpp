@@ -1,5 +1,6 @@
 #include "data-plane/publish/table_copier.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -43,11 +44,14 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     marker.generation = writer_.pending().generation;
     // Also makes the destination's table where there is no row to make it.
     RETURN_IF_ERROR(writer_.Write(marker, state.topic));
+    MILLRACE_FAILPOINT("publish.after_copy_marker");
     ASSIGN_OR_RETURN(int64_t rows, source_.CopyTable(table, 1, *this));
     state.rows = static_cast<uint64_t>(rows);
+    MILLRACE_FAILPOINT("publish.after_rows_copied");
     state.copied = true;
     state.copied_at = at;
     RETURN_IF_ERROR(writer_.WriteTableState(state));
+    MILLRACE_FAILPOINT("publish.after_table_state");
     ShowRows(true, schema->append_only);
     base::LogInfo("table copied", {{"table", table.DisplayName()}, {"rows", rows}});
     return absl::OkStatus();
@@ -58,6 +62,7 @@ absl::Status TableCopier::OnChange(const sdk::ChangeEvent& event) {
     stamped.position.commit = CopyCommit(at_);
     stamped.generation = writer_.pending().generation;
     RETURN_IF_ERROR(writer_.Write(stamped, state_->topic));
+    MILLRACE_FAILPOINT("publish.after_copied_row");
     ++state_->rows;
     if (writer_.open_bytes() >= kCommitBytes) {
         RETURN_IF_ERROR(writer_.Commit());

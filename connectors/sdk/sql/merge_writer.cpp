@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
@@ -89,6 +90,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
 absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, const sdk::Batch& batch,
                                                         const BatchProfile& profile, Care care) {
     RETURN_IF_ERROR(session.Begin());
+    MILLRACE_FAILPOINT("merge.after_begin");
     CheckpointTable checkpoints(session, dialect_);
     bool moved = false;
     if (batch.next_offset > checkpoint_->next_offset) {
@@ -100,16 +102,20 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         ASSIGN_OR_RETURN(dead_letters_, DeadLetterTable(session, dialect_, stream_).Count());
         return sdk::ApplyResult{.already_applied = true, .dead_letters_standing = dead_letters_};
     }
+    MILLRACE_FAILPOINT("merge.after_checkpoint_moved");
     sdk::ApplyResult result;
     result.dead_letters_standing = dead_letters_;
     RETURN_IF_ERROR(Prepare(session, batch));
+    MILLRACE_FAILPOINT("merge.after_prepare");
     if (dead_letters_ > 0) {
         ASSIGN_OR_RETURN(const int64_t removed, DeadLetterTable(session, dialect_, stream_).Supersede(batch));
         result.dead_letters_standing -= removed;
     }
     RETURN_IF_ERROR(care == Care::kCellByCell ? WriteSorted(session, batch, result)
                                               : WriteRows(session, batch, profile, care, result));
+    MILLRACE_FAILPOINT("merge.before_sql_commit");
     RETURN_IF_ERROR(session.Commit());
+    MILLRACE_FAILPOINT("merge.after_sql_commit");
     dead_letters_ = result.dead_letters_standing;
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
@@ -168,9 +174,11 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
             // Another writer may have made the schema while we waited.
             ASSIGN_OR_RETURN(changes, plan());
         }
+        MILLRACE_FAILPOINT("merge.before_ddl");
         for (const std::string& statement : changes.statements) {
             RETURN_IF_ERROR(Run(session, statement));
         }
+        MILLRACE_FAILPOINT("merge.after_ddl");
     }
     if (!changes.add_key.empty()) {
         if (const absl::Status added = Run(session, changes.add_key); !added.ok()) {
@@ -193,6 +201,7 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
     if (batch.truncate_first) {
         RETURN_IF_ERROR(Run(session, sql.Truncate()));
+        MILLRACE_FAILPOINT("merge.after_truncate");
     }
     if (batch.rows.empty()) {
         return absl::OkStatus();
@@ -264,7 +273,9 @@ absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, 
     if (!profile.unchanged.empty()) {
         RETURN_IF_ERROR(session.Load(sql.PartialStage(profile.unchanged), batch).status());
         // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
+        MILLRACE_FAILPOINT("merge.before_resolve");
         ASSIGN_OR_RETURN(const int64_t resolved, session.Execute(sql.Resolve(profile.unchanged)));
+        MILLRACE_FAILPOINT("merge.after_resolve");
         if (resolved < profile.partial) {
             ASSIGN_OR_RETURN(const auto rows, session.Query(sql.CountHoles(profile.unchanged)));
             if (rows.size() != 1 || rows[0].size() != 1 ||
@@ -275,7 +286,9 @@ absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, 
         }
     }
     if (!batch.truncate_first) {
+        MILLRACE_FAILPOINT("merge.after_stage");
         RETURN_IF_ERROR(Run(session, sql.DeleteStaged()));
+        MILLRACE_FAILPOINT("merge.after_delete");
     }
     return profile.full + profile.partial > 0 ? Run(session, sql.InsertStaged()) : absl::OkStatus();
 }

@@ -130,6 +130,15 @@ def run_fuzzers(environment, wanted, tally, runs):
             tally.add_one(f"fuzz {target}", done.returncode == 0)
 
 
+def run_failpoints(environment, wanted, tally):
+    """Needs a build of its own: no release has failpoints."""
+    if wanted not in "failpoints":
+        return
+    built = subprocess.run([ROOT / "deploy/local/lib/build"], env={**environment, "MILLRACE_PRESET": "dev"})
+    done = built.returncode == 0 and subprocess.run([ROOT / "tests" / "chaos" / "failpoints"], env={**environment, "MILLRACE_BUILD": str(ROOT / "build-dev")}).returncode == 0
+    tally.add_one("failpoints", done)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--full", action="store_true")
@@ -147,6 +156,7 @@ def main():
         run_fuzzers(environment, arguments.filter, tally, FUZZ_RUNS_FULL if arguments.full else FUZZ_RUNS)
         if arguments.full:
             run_sanitizers(work / "results", environment, arguments.filter, tally)
+            run_failpoints(environment, arguments.filter, tally)
             environment["MILLRACE_TEST_FULL"] = "1"
         run_pytest(ROOT / "tests" / "e2e", work / "results", environment, arguments.filter, tally)
     finally:

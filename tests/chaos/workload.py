@@ -196,12 +196,12 @@ class Script:
             self.move(table, first + n, first + n + 1)
 
     def append(self):
-        table = self.tables["journal"]
+        table = self.tables[self.rng.choice(["journal", "scratch"])]
         for _ in range(self.rng.randint(1, 5)):
-            self.sql("INSERT INTO journal (at, line, n) VALUES (%s, %s, %s)", *(table.values[c](self.rng) for c in ("at", "line", "n")))
+            self.sql(f"INSERT INTO {table.name} (at, line, n) VALUES (%s, %s, %s)", *(table.values[c](self.rng) for c in ("at", "line", "n")))
 
     def truncate(self):
-        candidates = self.keyed + [self.tables["journal"], self.tables["bulk"]]
+        candidates = self.keyed + [self.tables["scratch"], self.tables["bulk"]]
         if self.rng.random() < 0.5:
             self.sql(self.rng.choice(candidates).truncate)
         else:

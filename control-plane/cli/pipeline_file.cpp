@@ -57,6 +57,13 @@ class Reader final {
             declared.exclude = node.as<std::vector<std::string>>();
         } else if (key == "flush") {
             return ReadFlush(node, declared);
+        } else if (key == "refused_values") {
+            declared.refused_values = node.as<std::string>();
+            if (declared.refused_values != "dead-letter" && declared.refused_values != "hold" &&
+                declared.refused_values != "text") {
+                return BadFile(file_, "'refused_values' is 'dead-letter', 'hold' or 'text', not '" +
+                                          declared.refused_values + "'");
+            }
         } else if (key == "state") {
             const auto state = node.as<std::string>();
             if (state != "running" && state != "paused") {

@@ -93,6 +93,7 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     proto->set_append_only(facts.append_only);
     proto->set_rows_applied(facts.rows_applied);
     proto->set_batches_applied(facts.batches);
+    proto->set_dead_letters(facts.dead_letters);
     proto->set_lag_records(facts.records_waiting);
     proto->set_lag_bytes(facts.bytes_waiting);
     proto->set_lag_seconds(facts.lag_seconds);

@@ -184,7 +184,8 @@ void Consumer::Impl::SetHealth(const absl::Status& status) {
 std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) {
     TableIdentity identity{++actors_made, {pipeline.name, pipeline.uid, topic}, [this, topic] {
                                return schemas.TableOf(topic);
-                           }};
+                           },
+                           pipeline.refused};
     return std::make_unique<TableActor>(
         std::move(identity), ResolveLimits(pipeline.flush, destination.flush_defaults()), destination,
         codecs(), [this](uint64_t id) { return schemas.Lookup(id); }, feed,

@@ -130,6 +130,10 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     base::LogInfo("table taken over",
                   {{"topic", topic()}, {"offset", checkpoint->next_offset}, {"epoch", checkpoint->epoch}});
     taken_over_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        facts_.dead_letters = checkpoint->dead_letters;
+    }
     checkpoint_offset_ = checkpoint->next_offset;
     BeginSkip(checkpoint->next_offset);
     folder_.Reset(checkpoint->generation);
@@ -228,6 +232,7 @@ std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
     sealed_held_ = HeldNow();
     sealed_only_copy_ = folder_.only_copy() && (only_copy_so_far_ || folder_.truncated());
     sealed_ = folder_.Seal(sealed_only_copy_);
+    sealed_->refused = identity_.refused;
     sealed_cost_ = std::exchange(folded_cost_, 0);
     return ApplySealed(now);
 }
@@ -256,6 +261,8 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     {
         const std::lock_guard lock(mutex_);
         metrics_.Applied(batch.events, took, holes);
+        metrics_.DeadLettered(result.dead_letters);
+        facts_.dead_letters = result.dead_letters_standing;
         facts_.rows_applied += batch.events - batch.truncates;
         ++facts_.batches;
         facts_.last_commit_time_us = batch.last_commit_time_us;

@@ -46,6 +46,7 @@ struct TableIdentity final {
     sdk::StreamId stream;
     /// Asked once a step until it answers; may block. NotFound is retried.
     std::function<absl::StatusOr<sdk::TableTarget>()> target;
+    sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
 };
 
 /// Steps run one at a time (WorkerPool); everything else from any thread, followed by a wake-up of the job.

@@ -39,6 +39,8 @@ struct TableFacts final {
     /// Since this worker took the table over.
     int64_t rows_applied = 0;
     int64_t batches = 0;
+    /// Values that stand in the destination's dead letters.
+    int64_t dead_letters = 0;
 
     /// Fetched and not applied yet.
     int64_t records_waiting = 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "connectors/sdk/batch.h"
 #include "connectors/sdk/options.h"
 #include "connectors/sdk/source.h"
 
@@ -50,6 +51,7 @@ struct PipelineConfig final {
     bool paused = false;
     bool removed = false;
     FlushRules flush;
+    sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
 };
 
 }  // namespace millrace::config

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kCommandThreads = 4;
 constexpr size_t kMaxCommands = 64;
+constexpr size_t kMaxEventsAtOnce = 200;
 constexpr std::chrono::seconds kDefaultCommandDeadline{30};
 
 }  // namespace
@@ -33,13 +34,14 @@ struct Agent::State final {
 
 Agent::Agent(WorkerIdentity identity, const sdk::ConnectorRegistry& registry, const Translator& translator,
              Commands& commands, LastGood last_good, runtime::Supervisor& supervisor, LinkOptions link,
-             base::Metrics& metrics)
+             base::Metrics& metrics, const events::EventLog* events)
     : identity_(std::move(identity)),
       registry_(registry),
       translator_(translator),
       commands_(commands),
       last_good_(std::move(last_good)),
       supervisor_(supervisor),
+      events_(events),
       generation_(metrics.GetGauge("millrace_config_generation", "Generation of the applied configuration.")),
       refusals_(
           metrics.GetCounter("millrace_config_refusals_total", "Pipeline configurations that were refused.")),
@@ -111,6 +113,8 @@ void Agent::FillHello(v1::Hello* hello) {
         DescribeConnector(*connector, hello->add_descriptors());
     }
     const std::lock_guard lock(mutex_);
+    // Whether the last ones of the connection before have arrived is not known: all that are kept go again.
+    events_sent_ = 0;
     hello->set_applied_epoch(state_->applied.epoch());
     hello->set_applied_generation(state_->applied.generation());
 }
@@ -261,6 +265,17 @@ void Agent::OnCommand(const v1::Command& command) {
 void Agent::FillFacts(v1::Facts* facts) {
     for (const runtime::PipelineFacts& pipeline : supervisor_.Facts()) {
         TranslateFacts(pipeline, identity_.worker_id, facts->add_pipelines());
+    }
+    if (events_ == nullptr) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    for (const events::LoggedEvent& logged : events_->Read(events_sent_, kMaxEventsAtOnce)) {
+        for (v1::PipelineFacts& pipeline : *facts->mutable_pipelines()) {
+            if (pipeline.name() == logged.pipeline) {
+                TranslateEvent(logged, identity_.worker_id, pipeline.add_events());
+            }
+        }
     }
 }
 

@@ -161,6 +161,15 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     }
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
+    for (const v1::TableOverride& table : proto.spec().table_overrides()) {
+        config.overrides.push_back({.schema = table.schema(),
+                                    .table = table.table(),
+                                    .paused = table.paused(),
+                                    .resync_counter = table.resync_counter(),
+                                    .resume_counter = table.resume_counter(),
+                                    .skip_first = table.skip_first_offset(),
+                                    .skip_next = table.skip_next_offset()});
+    }
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {
         return base::Annotate(source.status(), "source");

@@ -58,6 +58,9 @@ struct TableFacts final {
     std::string remedy;
     /// Failures in a row.
     int attempts = 0;
+    /// The records that it is held at, Kafka offsets [first, next); next is 0 where none are.
+    int64_t held_first_offset = 0;
+    int64_t held_next_offset = 0;
     int64_t next_retry_time_us = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/failpoint.h"
 #include "base/status.h"
+#include "data-plane/publish/schema_note.h"
 
 namespace millrace::publish {
 namespace {
@@ -22,9 +23,10 @@ constexpr size_t kMaxRoutes = 20'000;
 
 }  // namespace
 
-StreamWriter::StreamWriter(TransactionWriter& writer, const std::map<std::string, TableState>& tables)
-    : writer_(writer) {
-    for (const auto& [topic, table] : tables) {
+StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
+                           const events::Recorder& recorder)
+    : writer_(writer), recorder_(recorder) {
+    for (auto& [topic, table] : tables) {
         if (table.copied) {
             tables_[table.schema + '\0' + table.table] = &table;
         }
@@ -44,6 +46,12 @@ const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
         route.schema = schema;
         auto found = tables_.find(schema->schema + '\0' + schema->table);
         route.table = found == tables_.end() ? nullptr : found->second;
+        // Another table has the name now: what it held before comes with its copy.
+        if (route.table != nullptr && route.table->source_table_id != 0 && schema->source_table_id != 0 &&
+            route.table->source_table_id != schema->source_table_id) {
+            route.table = nullptr;
+        }
+        strange_ = strange_ || route.table == nullptr;
     }
     last_route_ = route;
     return last_route_;
@@ -61,6 +69,9 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     stamped.generation = writer_.pending().generation;
     MILLRACE_FAILPOINT("publish.before_change");
     RETURN_IF_ERROR(writer_.Write(stamped, route.table->topic));
+    if (NoteSchema(*route.table, *event.schema, event.position, recorder_)) {
+        RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
+    }
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;
     MILLRACE_FAILPOINT("publish.after_change");

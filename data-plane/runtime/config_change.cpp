@@ -29,7 +29,8 @@ ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::
     if (!same) {
         return ConfigChange::kRestart;
     }
-    if (before.paused != after.paused || !SameFlushRules(before.flush, after.flush)) {
+    if (before.paused != after.paused || !SameFlushRules(before.flush, after.flush) ||
+        before.overrides != after.overrides) {
         return ConfigChange::kHot;
     }
     return ConfigChange::kNone;

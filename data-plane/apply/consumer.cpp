@@ -215,6 +215,17 @@ std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) 
                                return schemas.TableOf(topic);
                            },
                            pipeline.refused};
+    // A table that is paused from the start is to be named too.
+    if (const auto name = config::TableOfTopic(kafka.topic_prefix, pipeline.id, topic)) {
+        identity.schema = name->schema;
+        identity.table = name->table;
+    }
+    for (const config::TableOverride& wanted : overrides) {
+        if (config::TableTopic(kafka.topic_prefix, pipeline.id, wanted.schema, wanted.table) == topic) {
+            identity.schema = wanted.schema;
+            identity.table = wanted.table;
+        }
+    }
     return std::make_unique<TableActor>(
         std::move(identity), ResolveLimits(pipeline.flush, destination.flush_defaults()), destination,
         codecs(), [this](uint64_t id) { return schemas.Lookup(id); }, feed,

@@ -46,6 +46,8 @@ TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destinat
       backoff_(kFirstRetry, kLongestRetry),
       metrics_(std::move(metrics)) {
     facts_.topic = identity_.stream.topic;
+    facts_.schema = identity_.schema;
+    facts_.table = identity_.table;
 }
 
 std::optional<TimePoint> TableActor::Step() {

@@ -48,6 +48,9 @@ struct TableIdentity final {
     /// Asked once a step until it answers; may block. NotFound is retried.
     std::function<absl::StatusOr<sdk::TableTarget>()> target;
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
+    /// Names as far as they are known before the table is taken over.
+    std::string schema = {};
+    std::string table = {};
 };
 
 /// What verbs ask of a table.

@@ -102,8 +102,8 @@ absl::StatusOr<v1::Pipeline> Pipelines::ResyncTable(const v1::ResyncPipelineTabl
 }
 
 absl::StatusOr<v1::Pipeline> Pipelines::SkipTable(const v1::SkipPipelineTableRequest& request) {
-    v1::PipelineEvent event =
-        MakeEvent(v1::PipelineEvent::TYPE_TABLE_SKIPPED, "a user asked to pass over the records it is held at");
+    v1::PipelineEvent event = MakeEvent(v1::PipelineEvent::TYPE_TABLE_SKIPPED,
+                                        "a user asked to pass over the records it is held at");
     event.set_position(absl::StrCat("offsets ", request.first_offset(), "-", request.next_offset() - 1));
     return OrderTable(
         request.name(), request.schema(), request.table(), std::move(event),
@@ -116,9 +116,10 @@ absl::StatusOr<v1::Pipeline> Pipelines::SkipTable(const v1::SkipPipelineTableReq
                     held ? absl::StrCat("it is held at offsets ", status.held_first_offset(), "-",
                                         status.held_next_offset() - 1)
                          : "it is not held at any records now";
-                return base::MakeError(absl::StatusCode::kFailedPrecondition, "SKIP_RANGE",
-                                       absl::StrCat(request.schema(), ".", request.table(), ": ", range, "."),
-                                       "Look at the table's error and range again before records are passed over.");
+                return base::MakeError(
+                    absl::StatusCode::kFailedPrecondition, "SKIP_RANGE",
+                    absl::StrCat(request.schema(), ".", request.table(), ": ", range, "."),
+                    "Look at the table's error and range again before records are passed over.");
             }
             wanted.set_skip_first_offset(request.first_offset());
             wanted.set_skip_next_offset(request.next_offset());
@@ -136,9 +137,10 @@ absl::StatusOr<v1::ListPipelineEventsResponse> Pipelines::ListEvents(
     v1::ListPipelineEventsResponse response;
     const absl::Status read = store_.View([&](const store::Reader& reader) -> absl::Status {
         RETURN_IF_ERROR(LoadNamed<v1::Pipeline>(reader, request.parent()).status());
-        ASSIGN_OR_RETURN(auto events, store::ReadEvents(reader, request.parent(),
-                                                        request.has_after_sequence() ? request.after_sequence() : -1,
-                                                        static_cast<size_t>(limit)));
+        ASSIGN_OR_RETURN(auto events,
+                         store::ReadEvents(reader, request.parent(),
+                                           request.has_after_sequence() ? request.after_sequence() : -1,
+                                           static_cast<size_t>(limit)));
         response.mutable_events()->Assign(events.begin(), events.end());
         return absl::OkStatus();
     });

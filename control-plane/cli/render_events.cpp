@@ -60,12 +60,11 @@ std::string RenderEvents(const std::vector<v1::PipelineEvent>& events) {
 std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events) {
     std::string out;
     for (const v1::PipelineEvent& event : events) {
-        const ordered_json json = {{"sequence", event.sequence()}, {"id", event.id()},
-                                   {"time", Time(event.time())},   {"type", TypeWord(event.type())},
-                                   {"schema", event.schema()},     {"table", event.table()},
-                                   {"before", event.before()},     {"after", event.after()},
-                                   {"message", event.message()},   {"position", event.position()},
-                                   {"worker", event.worker_id()}};
+        const ordered_json json = {
+            {"sequence", event.sequence()},   {"id", event.id()},           {"time", Time(event.time())},
+            {"type", TypeWord(event.type())}, {"schema", event.schema()},   {"table", event.table()},
+            {"before", event.before()},       {"after", event.after()},     {"message", event.message()},
+            {"position", event.position()},   {"worker", event.worker_id()}};
         out += json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
     }
     return out;
@@ -98,7 +97,8 @@ std::string TablesAsJson(const v1::PipelineStatus& status) {
                           {"error_reason", table.error_reason()},
                           {"remedy", table.remedy()}});
     }
-    return ordered_json{{"tables", tables}}.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+    return ordered_json{{"tables", tables}}.dump(2, ' ', false, ordered_json::error_handler_t::replace) +
+           "\n";
 }
 
 }  // namespace millrace::cli

@@ -21,7 +21,8 @@ template <typename Request>
 absl::StatusOr<Request> Naming(const Scope& scope, const std::string& id, const std::string& table) {
     const size_t dot = table.find('.');
     if (dot == 0 || dot == std::string::npos || dot + 1 == table.size()) {
-        return Usage("'" + table + "' is not of the form schema.table", "`millrace table list` shows the names");
+        return Usage("'" + table + "' is not of the form schema.table",
+                     "`millrace table list` shows the names");
     }
     Request request;
     request.set_name(scope.PipelineName(id));
@@ -32,7 +33,8 @@ absl::StatusOr<Request> Naming(const Scope& scope, const std::string& id, const 
 
 }  // namespace
 
-absl::Status ListTables(Client& client, const Scope& scope, const std::string& id, const std::string& output) {
+absl::Status ListTables(Client& client, const Scope& scope, const std::string& id,
+                        const std::string& output) {
     ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
     std::fputs((output == "json" ? TablesAsJson(pipeline.status()) : RenderTables(pipeline.status())).c_str(),
                stdout);
@@ -44,7 +46,8 @@ absl::Status OrderTable(Client& client, const Scope& scope, const std::string& v
     if (verb == "pause") {
         ASSIGN_OR_RETURN(const auto request, Naming<v1::PausePipelineTableRequest>(scope, id, table));
         RETURN_IF_ERROR(client.PauseTable(request).status());
-        std::printf("Table %s is pausing: its changes go on into Kafka, the other tables go on.\n", table.c_str());
+        std::printf("Table %s is pausing: its changes go on into Kafka, the other tables go on.\n",
+                    table.c_str());
     } else if (verb == "resume") {
         ASSIGN_OR_RETURN(const auto request, Naming<v1::ResumePipelineTableRequest>(scope, id, table));
         RETURN_IF_ERROR(client.ResumeTable(request).status());
@@ -52,8 +55,9 @@ absl::Status OrderTable(Client& client, const Scope& scope, const std::string& v
     } else {
         ASSIGN_OR_RETURN(const auto request, Naming<v1::ResyncPipelineTableRequest>(scope, id, table));
         RETURN_IF_ERROR(client.ResyncTable(request).status());
-        std::printf("Table %s is copied anew; readers of the destination see it empty until the copy arrives.\n",
-                    table.c_str());
+        std::printf(
+            "Table %s is copied anew; readers of the destination see it empty until the copy arrives.\n",
+            table.c_str());
     }
     return absl::OkStatus();
 }
@@ -85,8 +89,8 @@ absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id
             "To do so repeat the command with --offsets " + range);
     }
     RETURN_IF_ERROR(client.SkipTable(request).status());
-    std::printf("Table %s passes over offsets %s; `millrace table resync` brings the rows back.\n", table.c_str(),
-                range.c_str());
+    std::printf("Table %s passes over offsets %s; `millrace table resync` brings the rows back.\n",
+                table.c_str(), range.c_str());
     return absl::OkStatus();
 }
 

@@ -55,7 +55,8 @@ void TableActor::BeginSkip(int64_t offset) {
     skip_below_ = orders_.skip_next;
     const std::string range = OffsetsText(orders_.skip_first, orders_.skip_next);
     base::LogWarning("records are passed over by order", {{"topic", topic()}, {"range", range}});
-    RecordEvent(events::EventType::kTableSkipped, "records were passed over as ordered; they were not applied", range,
+    RecordEvent(events::EventType::kTableSkipped,
+                "records were passed over as ordered; they were not applied", range,
                 base::Concat("skip-", topic(), "-", range));
 }
 
@@ -115,8 +116,10 @@ void TableActor::NoteHeldRange(const absl::Status& status, Stage stage) {
     facts_.held_next_offset = next;
 }
 
-void TableActor::RecordEvent(events::EventType type, std::string message, std::string position, std::string id) {
-    events::Event event{.type = type, .message = std::move(message), .position = std::move(position), .id = std::move(id)};
+void TableActor::RecordEvent(events::EventType type, std::string message, std::string position,
+                             std::string id) {
+    events::Event event{
+        .type = type, .message = std::move(message), .position = std::move(position), .id = std::move(id)};
     {
         const std::lock_guard lock(mutex_);
         event.schema = facts_.schema;

@@ -1,5 +1,5 @@
-/// What happened to the pipelines of this worker, kept until the control plane has taken it. Not for: state (facts),
-/// logs; no row values.
+/// What happened to the pipelines of this worker, kept until the control plane has taken it. Not for: state
+/// (facts), logs; no row values.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ struct Event final {
     /// One sentence.
     std::string message;
     std::string position;
-    /// Made by the log unless it is given: one that may be noticed twice has an id that both times is the same.
+    /// Made by the log unless it is given: one that may be noticed twice has an id that both times is the
+    /// same.
     std::string id;
 };
 
@@ -50,8 +51,8 @@ class EventLog final {
     explicit EventLog(std::string boot_id, size_t most = 1000) : boot_id_(std::move(boot_id)), most_(most) {}
 
     void Add(const std::string& pipeline, Event event);
-    /// At most `limit` of those from `cursor` on, oldest first; moves `cursor` behind them. A cursor of 0 begins with
-    /// the oldest kept.
+    /// At most `limit` of those from `cursor` on, oldest first; moves `cursor` behind them. A cursor of 0
+    /// begins with the oldest kept.
     std::vector<LoggedEvent> Read(uint64_t& cursor, size_t limit) const;
 
  private:

@@ -73,10 +73,9 @@ absl::Status Session::Run() {
 void Session::Lead() {
     leads_ = true;
     if (!surroundings_.led_before) {
-        surroundings_.recorder.Record(
-            {.type = events::EventType::kPublisherTakeover,
-             .message = "a worker begins to publish",
-             .position = PositionText(control_.position.end)});
+        surroundings_.recorder.Record({.type = events::EventType::kPublisherTakeover,
+                                       .message = "a worker begins to publish",
+                                       .position = PositionText(control_.position.end)});
     }
 }
 
@@ -219,7 +218,8 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
         *source_, *writer_, board_,
         metrics_.GetCounter("millrace_rows_copied_total", "Rows copied that existed before streaming",
                             {{"pipeline", pipeline_.name}}),
-        surroundings_.recorder, [this] { return stop_.stop_requested() ? absl::CancelledError("stopped") : KeepAlive(); });
+        surroundings_.recorder,
+        [this] { return stop_.stop_requested() ? absl::CancelledError("stopped") : KeepAlive(); });
     const bool each = tables.size() <= kFewTables;
     const auto record = [&](events::EventType type, const sdk::SourceTable* table, std::string message) {
         surroundings_.recorder.Record({.type = type,
@@ -229,7 +229,8 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
                                        .position = PositionText(at)});
     };
     if (!each) {
-        record(events::EventType::kCopyStarted, nullptr, std::to_string(tables.size()) + " tables are copied");
+        record(events::EventType::kCopyStarted, nullptr,
+               std::to_string(tables.size()) + " tables are copied");
     }
     for (const sdk::SourceTable* table : tables) {
         TableState& state = StateOf(*table);
@@ -299,8 +300,7 @@ std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
     std::vector<const sdk::SourceTable*> missing;
     for (const sdk::SourceTable& table : tables_) {
         const TableState& state = StateOf(table);
-        const bool another =
-            state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
+        const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
         if (!state.copied || another ||
             surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter) {
             missing.push_back(&table);
@@ -396,25 +396,28 @@ absl::StatusOr<bool> Session::TablesChanged() {
 }
 
 void Session::RecordTableListChange(const std::vector<sdk::SourceTable>& now) {
-    const auto names = [](const std::vector<sdk::SourceTable>& from, const std::vector<sdk::SourceTable>& without) {
+    const auto names = [](const std::vector<sdk::SourceTable>& from,
+                          const std::vector<sdk::SourceTable>& without) {
         std::string text;
         size_t listed = 0;
         for (const sdk::SourceTable& table : from) {
-            const bool there = std::any_of(without.begin(), without.end(), [&](const sdk::SourceTable& other) {
-                return other.schema == table.schema && other.table == table.table && other.id == table.id &&
-                       other.key.empty() == table.key.empty();
-            });
+            const bool there =
+                std::any_of(without.begin(), without.end(), [&](const sdk::SourceTable& other) {
+                    return other.schema == table.schema && other.table == table.table &&
+                           other.id == table.id && other.key.empty() == table.key.empty();
+                });
             if (!there && listed++ < kFewTables) {
                 text += (text.empty() ? "" : ", ") + table.DisplayName();
             }
         }
         return listed > kFewTables ? text + " and " + std::to_string(listed - kFewTables) + " more" : text;
     };
-    surroundings_.recorder.Record({.type = events::EventType::kTablesChanged,
-                                   .before = names(tables_, now),
-                                   .after = names(now, tables_),
-                                   .message = "tables were made, dropped, renamed or keyed anew at the source",
-                                   .position = PositionText(writer_->durable().end)});
+    surroundings_.recorder.Record(
+        {.type = events::EventType::kTablesChanged,
+         .before = names(tables_, now),
+         .after = names(now, tables_),
+         .message = "tables were made, dropped, renamed or keyed anew at the source",
+         .position = PositionText(writer_->durable().end)});
 }
 
 absl::Status Session::KeepAlive() {

@@ -34,6 +34,8 @@ class Tally:
     def add(self, file):
         for case in xml.parse(file).getroot().iter("testcase"):
             name = f"{case.get('classname')}.{case.get('name')}"
+            if case.get("name", "").startswith("DISABLED_"):
+                continue  # the other half of a test that starts it as a process of its own
             if case.find("failure") is not None or case.find("error") is not None or case.find("skipped") is not None or case.get("status") == "notrun":
                 self.failed.append(name)
             else:

@@ -104,7 +104,7 @@ def start_servers(stack):
 
 def run_sanitizers(results, environment, wanted, tally):
     for preset in SANITIZERS:
-        built = subprocess.run([ROOT / "deploy/local/lib/build"], env={**environment, "MILLRACE_PRESET": preset})
+        built = subprocess.run([ROOT / "deploy/local/lib/build", "--tests"], env={**environment, "MILLRACE_PRESET": preset})
         if built.returncode != 0:
             tally.add_one(f"build of preset {preset}", False)
             continue

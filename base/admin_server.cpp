@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -51,6 +52,11 @@ Page Render(const Pages& pages, std::string_view path) {
         return missing.empty() ? Page{.body = "ok\n"}
                                : Page{.status = http::status::service_unavailable, .body = missing + "\n"};
     }
+#ifdef MILLRACE_FAILPOINTS
+    if (path == "/failpoints") {
+        return {.type = "text/plain; charset=utf-8", .body = RenderFailpoints()};
+    }
+#endif
     if (path == "/metrics") {
         return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = pages.metrics.Render()};
     }

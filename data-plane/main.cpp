@@ -80,8 +80,10 @@ absl::Status RunWorker(const WorkerFlags& flags, const sdk::ConnectorRegistry& r
     metrics
         .GetGauge("millrace_build_info", "1; the version is in the label.", {{"version", MILLRACE_VERSION}})
         .Set(1);
+    events::EventLog events(identity.boot_id);
     const runtime::WorkerContext context{flags.kafka,        registry,           metrics,
-                                         identity.worker_id, RoleOf(flags.role), flags.apply_threads};
+                                         identity.worker_id, RoleOf(flags.role), flags.apply_threads,
+                                         &events};
     runtime::Supervisor supervisor(runtime::MakeRunnerFactory(context),
                                    context.grace + std::chrono::seconds(1));
     const agent::Translator translator(registry, std::move(keys), fingerprint);
@@ -92,7 +94,7 @@ absl::Status RunWorker(const WorkerFlags& flags, const sdk::ConnectorRegistry& r
     link.tls_ca_pem = flags.tls_ca_pem;
     agent::Agent agent(identity, registry, translator, commands,
                        agent::LastGood(flags.state_dir / "last-good", flags.plane), supervisor, link,
-                       metrics);
+                       metrics, &events);
     ASSIGN_OR_RETURN(const auto admin, StartAdmin(flags.admin_listen, metrics, agent));
     agent.Start();
     while (base::WaitForShutdownSignal(std::chrono::hours(1)) == 0) {

@@ -1,9 +1,11 @@
 #include "connectors/duckdb/row_load.h"
 
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/duckdb/dialect.h"
@@ -86,10 +88,13 @@ std::string List(const sql::LoadTable& table, Item item) {
     return list;
 }
 
+/// Told of a cell that cannot be given to DuckDB at all; an error ends the load, OK makes the cell NULL.
+using OnRejected = std::function<absl::Status(size_t row, size_t column, bool not_even_text)>;
+
 class RowFeed final {
  public:
-    RowFeed(BulkInput& input, const sql::LoadTable& table, const sdk::Batch& batch)
-        : input_(input), table_(table), batch_(batch), lanes_(Lanes(table)) {}
+    RowFeed(BulkInput& input, const sql::LoadTable& table, const sdk::Batch& batch, OnRejected rejected)
+        : input_(input), table_(table), batch_(batch), rejected_(std::move(rejected)), lanes_(Lanes(table)) {}
 
     absl::StatusOr<int64_t> Run() {
         int64_t rows = 0;
@@ -125,32 +130,104 @@ class RowFeed final {
         }
         std::string_view value;
         const Lane& lane = lanes_[column];
-        if (!RewriteCell(lane.form, lane.scale, cell.text(), scratch_, value)) {
-            return Rejected(target, batch_);
-        }
-        if (lane.form == CellForm::kBytes) {
-            input_.SetBytes(column, value);
+        const bool rewritten = RewriteCell(lane.form, lane.scale, cell.text(), scratch_, value);
+        const bool bytes = lane.form == CellForm::kBytes;
+        if (!rewritten || (!bytes && !IsUtf8(value))) {
+            RETURN_IF_ERROR(rejected_(row, column, !IsUtf8(cell.text())));
+            input_.SetNull(column);
             return absl::OkStatus();
         }
-        if (!IsUtf8(value)) {
-            return Rejected(target, batch_);
+        if (bytes) {
+            input_.SetBytes(column, value);
+        } else {
+            input_.SetText(column, value);
         }
-        input_.SetText(column, value);
         return absl::OkStatus();
     }
 
     BulkInput& input_;
     const sql::LoadTable& table_;
     const sdk::Batch& batch_;
+    const OnRejected rejected_;
     const std::vector<Lane> lanes_;
     std::string scratch_;
 };
 
 absl::StatusOr<int64_t> Feed(Connection& connection, const std::string& query, const sql::LoadTable& table,
-                             const sdk::Batch& batch) {
+                             const sdk::Batch& batch, OnRejected rejected) {
     ASSIGN_OR_RETURN(const auto input, connection.Bulk(query, InputColumns(table)));
-    return RowFeed(*input, table, batch).Run();
+    return RowFeed(*input, table, batch, std::move(rejected)).Run();
 }
+
+absl::StatusOr<int64_t> Feed(Connection& connection, const std::string& query, const sql::LoadTable& table,
+                             const sdk::Batch& batch) {
+    return Feed(connection, query, table, batch, [&](size_t /*row*/, size_t column, bool /*not_even_text*/) {
+        return Rejected(table.columns[column], batch);
+    });
+}
+
+/// The cells as they are sent, in a temporary table of text.
+class SentCells final {
+ public:
+    static constexpr std::string_view kTable = "temp.main._millrace_rejected";
+    SentCells(Connection& connection, const sql::LoadTable& table) : connection_(connection), table_(table) {}
+
+    absl::Status Fill(const sdk::Batch& batch, const OnRejected& rejected) {
+        const std::vector<Connection::BulkColumn> input = InputColumns(table_);
+        const std::string columns =
+            List(table_, [&](size_t i) { return base::Concat(input[i].name, " ", TypeName(input[i].type)); });
+        RETURN_IF_ERROR(
+            connection_.Execute(base::Concat("CREATE OR REPLACE TEMP TABLE ", kTable, " (", columns, ")"))
+                .status());
+        return Feed(connection_, base::Concat("INSERT INTO ", kTable, " SELECT * FROM input_rows"), table_,
+                    batch, rejected)
+            .status();
+    }
+
+    /// Indexes of the columns whose type refuses a cell.
+    absl::StatusOr<std::vector<size_t>> RefusingColumns() {
+        ASSIGN_OR_RETURN(
+            const auto found,
+            connection_.Query(base::Concat(
+                "SELECT ",
+                List(table_,
+                     [&](size_t i) { return base::Concat("coalesce(bool_or(", Refuses(i), "), false)"); }),
+                " FROM ", kTable)));
+        std::vector<size_t> columns;
+        for (size_t i = 0; i < table_.columns.size(); ++i) {
+            if (found.front()[i] == "true") {
+                columns.push_back(i);
+            }
+        }
+        return columns;
+    }
+
+    /// Row numbers of the cells of `column` that its type refuses; the first column is a row number.
+    absl::StatusOr<std::vector<size_t>> RefusedRows(size_t column) {
+        ASSIGN_OR_RETURN(const auto found,
+                         connection_.Query(base::Concat("SELECT c0 FROM ", kTable, " WHERE ", Refuses(column),
+                                                        " ORDER BY c0")));
+        std::vector<size_t> rows;
+        for (const auto& row : found) {
+            size_t number = 0;
+            if (row[0] && absl::SimpleAtoi(*row[0], &number)) {
+                rows.push_back(number);
+            }
+        }
+        return rows;
+    }
+
+    absl::Status Drop() { return connection_.Execute(base::Concat("DROP TABLE ", kTable)).status(); }
+
+ private:
+    [[nodiscard]] std::string Refuses(size_t i) const {
+        return base::Concat("c", i, " IS NOT NULL AND TRY_CAST(c", i, " AS ", table_.columns[i].type,
+                            ") IS NULL");
+    }
+
+    Connection& connection_;
+    const sql::LoadTable& table_;
+};
 
 }  // namespace
 
@@ -178,31 +255,46 @@ absl::StatusOr<int64_t> LoadRows(Connection& connection, const sql::LoadTable& t
 
 absl::Status ExplainRejection(Connection& connection, const sql::LoadTable& table, const sdk::Batch& batch,
                               const absl::Status& rejection) {
-    const std::vector<Connection::BulkColumn> input = InputColumns(table);
-    const std::string probe = "temp.main._millrace_rejected";
-    const auto definition = [&](size_t i) {
-        return base::Concat(input[i].name, " ", TypeName(input[i].type));
+    SentCells sent(connection, table);
+    RETURN_IF_ERROR(sent.Fill(batch, [&](size_t /*row*/, size_t column, bool /*not_even_text*/) {
+        return Rejected(table.columns[column], batch);
+    }));
+    const auto columns = sent.RefusingColumns();
+    RETURN_IF_ERROR(sent.Drop());
+    RETURN_IF_ERROR(columns.status());
+    return columns->empty() ? base::Annotate(rejection, batch.schema->DisplayName())
+                            : Rejected(table.columns[columns->front()], batch);
+}
+
+absl::StatusOr<std::vector<sql::RefusedCell>> FindRefusedCells(Connection& connection,
+                                                               const sql::LoadTable& stage,
+                                                               sdk::Batch& batch) {
+    std::vector<sql::RefusedCell> refused;
+    const auto add = [&](size_t row, size_t column, bool not_even_text) {
+        refused.push_back({.row = row,
+                           .column = column,
+                           .reason = not_even_text ? std::string("it is no UTF-8")
+                                                   : base::Concat("DuckDB's ", stage.columns[column].type,
+                                                                  " cannot store it"),
+                           .not_even_text = not_even_text});
     };
-    const auto refuses = [&](size_t i) {
-        return base::Concat("coalesce(bool_or(c", i, " IS NOT NULL AND TRY_CAST(c", i, " AS ",
-                            table.columns[i].type, ") IS NULL), false)");
-    };
-    RETURN_IF_ERROR(
-        connection
-            .Execute(base::Concat("CREATE OR REPLACE TEMP TABLE ", probe, " (", List(table, definition), ")"))
-            .status());
-    RETURN_IF_ERROR(
-        Feed(connection, base::Concat("INSERT INTO ", probe, " SELECT * FROM input_rows"), table, batch)
-            .status());
-    const auto found = connection.Query(base::Concat("SELECT ", List(table, refuses), " FROM ", probe));
-    RETURN_IF_ERROR(connection.Execute(base::Concat("DROP TABLE ", probe)).status());
-    RETURN_IF_ERROR(found.status());
-    for (size_t i = 0; i < table.columns.size(); ++i) {
-        if (found->front()[i] == "true") {
-            return Rejected(table.columns[i], batch);
+    SentCells sent(connection, stage);
+    RETURN_IF_ERROR(sent.Fill(batch, [&](size_t row, size_t column, bool not_even_text) {
+        add(row, column, not_even_text);
+        return absl::OkStatus();
+    }));
+    ASSIGN_OR_RETURN(const auto columns, sent.RefusingColumns());
+    for (const size_t column : columns) {
+        ASSIGN_OR_RETURN(const auto rows, sent.RefusedRows(column));
+        for (const size_t row : rows) {
+            add(row, column, false);
         }
     }
-    return base::Annotate(rejection, batch.schema->DisplayName());
+    RETURN_IF_ERROR(sent.Drop());
+    for (const sql::RefusedCell& cell : refused) {
+        sql::EmptyCell(stage.columns[cell.column], batch, cell.row);
+    }
+    return refused;
 }
 
 }  // namespace millrace::duckdb

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "connectors/duckdb/engine.h"
@@ -20,5 +21,10 @@ absl::StatusOr<int64_t> LoadRows(Connection& connection, const sql::LoadTable& t
 /// table and column. To be called outside any transaction.
 absl::Status ExplainRejection(Connection& connection, const sql::LoadTable& table, const sdk::Batch& batch,
                               const absl::Status& rejection);
+
+/// See sql::SqlSession::FindRefused.
+absl::StatusOr<std::vector<sql::RefusedCell>> FindRefusedCells(Connection& connection,
+                                                               const sql::LoadTable& stage,
+                                                               sdk::Batch& batch);
 
 }  // namespace millrace::duckdb

@@ -79,6 +79,11 @@ absl::StatusOr<int64_t> DuckDbSession::Load(const sql::LoadTable& table, const s
     return ExplainRejection(lease_->connection(), table, batch, rows.status());
 }
 
+absl::StatusOr<std::vector<sql::RefusedCell>> DuckDbSession::FindRefused(const sql::LoadTable& stage,
+                                                                         sdk::Batch& batch) {
+    return FindRefusedCells(lease_->connection(), stage, batch);
+}
+
 absl::StatusOr<std::optional<sql::TableShape>> DuckDbSession::Describe(const sdk::TableTarget& table) {
     if (IsReservedSchema(table.schema)) {
         return NameClash(table, kReservedSchema);

@@ -25,6 +25,8 @@ class DuckDbSession final : public sql::SqlSession {
     absl::StatusOr<std::vector<Row>> Query(const std::string& sql) override;
     /// VALUE_REJECTED names table and column.
     absl::StatusOr<int64_t> Load(const sql::LoadTable& table, const sdk::Batch& batch) override;
+    absl::StatusOr<std::vector<sql::RefusedCell>> FindRefused(const sql::LoadTable& stage,
+                                                              sdk::Batch& batch) override;
     /// FailedPrecondition, reason NAME_CLASH: a table of that name but for case exists, or a view, or the
     /// schema is one of DuckDB's own.
     absl::StatusOr<std::optional<sql::TableShape>> Describe(const sdk::TableTarget& table) override;

@@ -93,8 +93,10 @@ constexpr std::string_view kTypeQuery =
     "CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE s.next_typmod END, s.next_element OR t.typtype <> 'd', "
     "s.over_domain OR (s.next_element AND t.typtype = 'd') "
     "FROM step s JOIN pg_type t ON t.oid = s.next WHERE s.next <> 0) "
-    "SELECT place, element, oid, typmod, typtype, format_type(oid, typmod), over_domain FROM step "
-    "WHERE typtype <> 'd' ORDER BY place, element";
+    "SELECT s.place, s.element, s.oid, s.typmod, s.typtype, format_type(s.oid, s.typmod), s.over_domain, "
+    "CASE WHEN s.over_domain OR d.typtype = 'd' THEN format_type(w.oid, w.typmod) ELSE '' END "
+    "FROM step s JOIN wanted w ON w.place = s.place JOIN pg_type d ON d.oid = w.oid "
+    "WHERE s.typtype <> 'd' ORDER BY s.place, s.element";
 
 void ReadType(const base::PqResult& result, int row, std::vector<ColumnType>& types) {
     ColumnType& column = types[static_cast<size_t>(result.GetInt(row, 0) - 1)];
@@ -102,6 +104,7 @@ void ReadType(const base::PqResult& result, int row, std::vector<ColumnType>& ty
                             .typmod = static_cast<int32_t>(result.GetInt(row, 3)),
                             .is_enum = result.Get(row, 4) == "e"};
     SetNumericBounds(scalar, column);
+    column.declared_type = result.Get(row, 7);
     if (!result.GetBool(row, 1)) {
         column.source_type = result.Get(row, 5);
         column.type = LogicalTypeOf(scalar);

@@ -20,6 +20,22 @@ void AppendCell(std::string& out, const sdk::Cell& cell) {
     }
 }
 
+void AppendColumn(std::string& out, const sql::LoadColumn& column, const sdk::Batch& batch, size_t row) {
+    switch (column.origin) {
+        case Origin::kCell:
+        case Origin::kSourceKey:
+            AppendCell(out, sql::LoadedCell(column, batch, row));
+            break;
+        case Origin::kRowNumber:
+            AppendNumber(out, row);
+            break;
+        case Origin::kGone:
+        case Origin::kUnchanged:
+            out.push_back(sql::LoadedFlag(column, batch, row) ? 't' : 'f');
+            break;
+    }
+}
+
 }  // namespace
 
 void AppendCopyText(std::string& out, std::string_view text) {
@@ -37,24 +53,25 @@ void AppendCopyText(std::string& out, std::string_view text) {
 }
 
 void AppendCopyRow(std::string& out, const sql::LoadTable& table, const sdk::Batch& batch, size_t row) {
-    bool first = true;
-    for (const sql::LoadColumn& column : table.columns) {
-        if (!first) {
+    for (size_t i = 0; i < table.columns.size(); ++i) {
+        if (i > 0) {
             out.push_back('\t');
         }
-        first = false;
-        switch (column.origin) {
-            case Origin::kCell:
-            case Origin::kSourceKey:
-                AppendCell(out, sql::LoadedCell(column, batch, row));
-                break;
-            case Origin::kRowNumber:
-                AppendNumber(out, row);
-                break;
-            case Origin::kGone:
-            case Origin::kUnchanged:
-                out.push_back(sql::LoadedFlag(column, batch, row) ? 't' : 'f');
-                break;
+        AppendColumn(out, table.columns[i], batch, row);
+    }
+    out.push_back('\n');
+}
+
+void AppendCopyCell(std::string& out, const sql::LoadTable& table, const sdk::Batch& batch, size_t row,
+                    size_t only) {
+    for (size_t i = 0; i < table.columns.size(); ++i) {
+        if (i > 0) {
+            out.push_back('\t');
+        }
+        if (i == only) {
+            AppendColumn(out, table.columns[i], batch, row);
+        } else {
+            out.append("\\N");
         }
     }
     out.push_back('\n');

@@ -14,4 +14,8 @@ void AppendCopyText(std::string& out, std::string_view text);
 /// Appends row `row` of the batch as one line, its newline included.
 void AppendCopyRow(std::string& out, const sql::LoadTable& table, const sdk::Batch& batch, size_t row);
 
+/// The same with NULL in every column but `only`.
+void AppendCopyCell(std::string& out, const sql::LoadTable& table, const sdk::Batch& batch, size_t row,
+                    size_t only);
+
 }  // namespace millrace::postgres

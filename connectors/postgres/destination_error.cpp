@@ -6,6 +6,7 @@
 #include "base/pq.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "connectors/postgres/refused_search.h"
 
 namespace millrace::postgres {
 namespace {
@@ -46,7 +47,8 @@ std::string GrantRemedy(std::string_view message, const Whereabouts& where) {
 
 }  // namespace
 
-absl::Status DestinationError(const absl::Status& status, const Whereabouts& where, std::string_view column) {
+absl::Status DestinationError(const absl::Status& status, const Whereabouts& where, std::string_view column,
+                              bool reading_values) {
     const std::string reason = base::ReasonOf(status);
     if (!absl::StartsWith(reason, base::ToAbsl(kSqlState))) {
         return status;
@@ -72,7 +74,7 @@ absl::Status DestinationError(const absl::Status& status, const Whereabouts& whe
         return base::MakeError(Code::kPermissionDenied, "PERMISSION_DENIED", message,
                                GrantRemedy(message, where));
     }
-    if (sqlstate.substr(0, 2) == "22") {
+    if (sqlstate.substr(0, 2) == "22" || ((reading_values || !column.empty()) && IsValueState(sqlstate))) {
         return base::MakeError(Code::kFailedPrecondition, "VALUE_REJECTED",
                                column.empty()
                                    ? base::Concat("the destination refuses a value (SQLSTATE ", sqlstate, ")")

@@ -17,8 +17,9 @@ struct Whereabouts final {
 
 /// Refines an error of base::PqConnection: Unavailable (TABLE_LOCKED, READ_ONLY, CANCELLED), PermissionDenied
 /// with the GRANT, FailedPrecondition (VALUE_REJECTED, KEY_CONFLICT, CONSTRAINT_VIOLATED). `column` names the
-/// column of a refused value where it is known. Other errors pass unchanged.
+/// column of a refused value where it is known; then, or where `reading_values`, whatever a value can be the
+/// reason of is VALUE_REJECTED. Other errors pass unchanged.
 absl::Status DestinationError(const absl::Status& status, const Whereabouts& where,
-                              std::string_view column = {});
+                              std::string_view column = {}, bool reading_values = false);
 
 }  // namespace millrace::postgres

@@ -72,6 +72,16 @@ const std::vector<Sample>& Samples() {
         {"text[]", {"{\"a,b\",\"c\\\"d\",NULL,\"NULL\",\"\"}"}},
         {"numeric(5,2)[]", {"{1.00,NULL}"}},
         {"jsonpath", {"$.\"a\"[*]"}},
+        {"money", {"-$92,233,720,368,547,758.08", "$0.01"}},
+        {"regclass", {"pg_class", "-"}},
+        {"regtype", {"integer", "timestamp with time zone"}},
+        {"regprocedure", {"lower(text)"}},
+        {"regoperator", {"+(integer,integer)"}},
+        {"regconfig", {"english"}},
+        {"int2vector", {"1 2 3", ""}},
+        {"pg_snapshot", {"10:20:10,14,15"}},
+        {"int4multirange", {"{[1,3),[5,8)}", "{}"}},
+        {"money[]", {"{$1.00,NULL}"}},
     };
     return kSamples;
 }
@@ -123,23 +133,84 @@ TEST_F(DestinationTypes, EveryTypeKeepsItsNameAndValues) {
 TEST_F(DestinationTypes, ATypeOfTheUsersIsTakenWhereItExistsHereToo) {
     database_.Execute("CREATE TYPE mood AS ENUM ('sad', 'ok')");
     database_.Execute("CREATE TYPE pair AS (a integer, b text)");
+    database_.Execute("CREATE TABLE parent (a integer, b text)");
     const auto schema = MakeSchema("users", {MakeColumn("id", "integer", 1), MakeColumn("known", "mood"),
                                              MakeColumn("unknown", "temper"), MakeColumn("many", "temper[]"),
-                                             MakeColumn("composite", "pair"), MakeColumn("cash", "money"),
-                                             MakeColumn("moods", "mood[]")});
+                                             MakeColumn("composite", "pair"), MakeColumn("row", "parent"),
+                                             MakeColumn("pairs", "pair[]"), MakeColumn("moods", "mood[]")});
     const auto writer = OpenWriter(*destination_, *schema);
     const auto applied = writer->Apply(
-        BatchBuilder(schema).Full({"1", "ok", "hot", "{a,b}", "(1,x)", "$1.00", "{sad}"}).Build(0, 1));
+        BatchBuilder(schema)
+            .Full({"1", "ok", "hot", "{a,b}", "(1,x)", "(1,y)", "{\"(1,\\\"a b\\\")\",NULL}", "{sad}"})
+            .Build(0, 1));
     ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
     EXPECT_EQ(TypeOfColumn("shop.users", "known"), "mood");
     EXPECT_EQ(TypeOfColumn("shop.users", "unknown"), "text");
     EXPECT_EQ(TypeOfColumn("shop.users", "many"), "text[]");
-    EXPECT_EQ(TypeOfColumn("shop.users", "composite"), "text");
-    EXPECT_EQ(TypeOfColumn("shop.users", "cash"), "text");
+    EXPECT_EQ(TypeOfColumn("shop.users", "composite"), "pair");
+    EXPECT_EQ(TypeOfColumn("shop.users", "row"), "text") << "a row type changes with its table";
+    EXPECT_EQ(TypeOfColumn("shop.users", "pairs"), "pair[]");
     EXPECT_EQ(TypeOfColumn("shop.users", "moods"), "mood[]");
-    const auto refused = writer->Apply(
-        BatchBuilder(schema).Full({"2", "angry", "hot", "{}", "(1,x)", "$1.00", "{sad}"}).Build(1, 2));
+    EXPECT_EQ(database_.Query("SELECT pairs[1] FROM shop.users")[0][0], "(1,\"a b\")");
+    const auto refused =
+        writer->Apply(BatchBuilder(schema)
+                          .Full({"2", "angry", "hot", "{}", "(1,x)", nullptr, nullptr, "{sad}"})
+                          .Build(1, 2));
     EXPECT_EQ(base::ReasonOf(refused.status()), "VALUE_REJECTED");
+}
+
+sdk::Column DomainColumn(const char* name, const char* base, const char* domain) {
+    sdk::Column column = MakeColumn(name, base);
+    column.declared_type = domain;
+    return column;
+}
+
+TEST_F(DestinationTypes, ADomainIsTakenWhereItExistsAndAllowsNulls) {
+    database_.Execute("CREATE DOMAIN email AS text CHECK (VALUE LIKE '%@%')");
+    database_.Execute("CREATE DOMAIN strict AS integer NOT NULL");
+    database_.Execute("CREATE DOMAIN stricter AS strict");
+    const auto schema =
+        MakeSchema("domains", {MakeColumn("id", "integer", 1), DomainColumn("mail", "text", "public.email"),
+                               DomainColumn("mails", "text[]", "public.email[]"),
+                               DomainColumn("hard", "integer", "stricter"),
+                               DomainColumn("missing", "numeric(5,2)", "public.price")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    const auto applied =
+        writer->Apply(BatchBuilder(schema).Full({"1", "a@b", "{c@d}", nullptr, "1.50"}).Build(0, 1));
+    ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
+    EXPECT_EQ(TypeOfColumn("shop.domains", "mail"), "email");
+    EXPECT_EQ(TypeOfColumn("shop.domains", "mails"), "email[]");
+    EXPECT_EQ(TypeOfColumn("shop.domains", "hard"), "integer");
+    EXPECT_EQ(TypeOfColumn("shop.domains", "missing"), "numeric(5,2)");
+}
+
+TEST_F(DestinationTypes, AColumnOfTheTypeBehindADomainIsAsGood) {
+    database_.Execute("CREATE DOMAIN posint AS integer CHECK (VALUE > 0)");
+    const auto before = MakeSchema("was", {MakeColumn("id", "integer", 1), MakeColumn("n", "integer")});
+    const auto writer = OpenWriter(*destination_, *before);
+    ASSERT_TRUE(writer->Apply(BatchBuilder(before).Full({"1", "2"}).Build(0, 1)).ok());
+    const auto after =
+        MakeSchema("was", {MakeColumn("id", "integer", 1), DomainColumn("n", "integer", "public.posint")});
+    const auto applied = writer->Apply(BatchBuilder(after).Full({"2", "3"}).Build(1, 2));
+    ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
+    EXPECT_EQ(TypeOfColumn("shop.was", "n"), "integer");
+}
+
+TEST_F(DestinationTypes, ExtensionTypesAreFoundInWhicheverSchemaTheyStand) {
+    database_.Execute("CREATE SCHEMA ext");
+    database_.Execute("CREATE EXTENSION hstore SCHEMA ext");
+    database_.Execute("CREATE EXTENSION citext");
+    const auto schema =
+        MakeSchema("extended", {MakeColumn("name", "public.citext", 1), MakeColumn("h", "public.hstore"),
+                                MakeColumn("tree", "public.ltree")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    const auto applied =
+        writer->Apply(BatchBuilder(schema).Full({"Bob", "\"a\"=>NULL, \"b\"=>\"\"", "a.b"}).Build(0, 1));
+    ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
+    EXPECT_EQ(TypeOfColumn("shop.extended", "name"), "citext");
+    EXPECT_EQ(TypeOfColumn("shop.extended", "h"), "ext.hstore");
+    EXPECT_EQ(TypeOfColumn("shop.extended", "tree"), "text");
+    EXPECT_EQ(database_.Query("SELECT h FROM shop.extended")[0][0], "\"a\"=>NULL, \"b\"=>\"\"");
 }
 
 TEST_F(DestinationTypes, ARefusedValueNamesItsColumnInBatchesOfAnySize) {

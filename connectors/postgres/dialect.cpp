@@ -1,11 +1,23 @@
 #include "connectors/postgres/dialect.h"
 
+#include "base/text.h"
 #include "connectors/postgres/type_name.h"
 
 namespace millrace::postgres {
 
 sql::TypeFit PostgresDialect::CompareTypes(const std::string& existing, const std::string& wanted) const {
     return Fit(TypeName::Parse(existing), TypeName::Parse(wanted));
+}
+
+std::string PostgresDialect::UnderlyingType(const sdk::Column& column) const {
+    return column.declared_type.empty() ? "" : column.source_type;
+}
+
+std::string PostgresDialect::TextIndex(std::string_view name, std::string_view table,
+                                       std::string_view column) const {
+    // A tree takes no text beyond 2.7 kB.
+    return base::Concat("CREATE INDEX IF NOT EXISTS ", QuoteIdentifier(name), " ON ", table, " USING hash (",
+                        column, ")");
 }
 
 std::string PostgresDialect::DdlLock() const {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -160,6 +161,7 @@ absl::Status PostgresSource::TakeCopyLock() {
                                "This one takes over if the other stops.");
     }
     copy_lock_ = std::move(lock);
+    MILLRACE_FAILPOINT("postgres.after_copy_lock");
     return absl::OkStatus();
 }
 
@@ -216,7 +218,9 @@ absl::Status PostgresSource::Start(uint64_t end) {
                                             ", where this pipeline stopped: changes between them are gone"),
                                "Copy the tables anew, and let nothing else read from this slot.");
     }
+    MILLRACE_FAILPOINT("postgres.before_start_replication");
     ASSIGN_OR_RETURN(stream_, ReplicationStream::Open(parameters_, names_, std::max(end, slot.confirmed)));
+    MILLRACE_FAILPOINT("postgres.after_start_replication");
     assembler_.emplace([this](const Relation& relation) { return ResolveRelation(relation); });
     copy_lock_.reset();
     return absl::OkStatus();
@@ -233,6 +237,7 @@ absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& r
 absl::Status PostgresSource::HandleFrame(const Frame& frame, sdk::ChangeHandler& handler) {
     if (frame.kind == Frame::Kind::kData) {
         RETURN_IF_ERROR(DecodePgoutput(frame.payload, message_));
+        MILLRACE_FAILPOINT("postgres.after_decode");
         return assembler_->Handle(message_, handler);
     }
     // Inside a transaction the server's position says nothing about what is whole.
@@ -267,6 +272,7 @@ absl::StatusOr<int> PostgresSource::Poll(sdk::ChangeHandler& handler, std::chron
 
 void PostgresSource::Acknowledge(uint64_t end) {
     if (stream_) {
+        MILLRACE_FAILPOINT_QUIET("postgres.before_acknowledge");
         stream_->Acknowledge(end);
     }
 }
@@ -322,7 +328,9 @@ absl::Status PostgresSource::Remove() {
     if (!dropped.ok() && base::ReasonOf(dropped) != "SLOT_TAKEN") {
         return dropped;
     }
+    MILLRACE_FAILPOINT("postgres.after_slot_dropped");
     RETURN_IF_ERROR(DropPublications(*session, names_));
+    MILLRACE_FAILPOINT("postgres.after_publications_dropped");
     copy_lock_.reset();
     return absl::OkStatus();
 }

@@ -25,7 +25,7 @@ constexpr const char* kSettings =
     "extra_float_digits = 3;"
     " SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';"
     " SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
-    " SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'";
+    " SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'; SET lc_monetary = 'C'";
 
 std::string Keyword(const char* text) {
     return text == nullptr ? std::string() : std::string(text);
@@ -179,7 +179,7 @@ absl::StatusOr<int64_t> SqlSession::Copy(const sql::LoadTable& table, const sdk:
     const auto rows = connection_->CopyIn(
         base::Concat("COPY ", NameOf(table), " (", ColumnList(table), ") FROM STDIN"), write);
     if (!rows.ok()) {
-        return DestinationError(rows.status(), where_, RefusedColumn(table, batch));
+        return DestinationError(rows.status(), where_, RefusedColumn(table, batch), table.temporary());
     }
     return rows;
 }
@@ -256,31 +256,56 @@ absl::StatusOr<std::vector<std::string>> SqlSession::ColumnTypes(const sdk::Tabl
             types.push_back(TypeOf(column).ToString());
             continue;
         }
-        ASSIGN_OR_RETURN(types.emplace_back(), TypeAtServer(column.source_type));
+        ASSIGN_OR_RETURN(types.emplace_back(), TypeAtServer(column));
     }
     return types;
 }
 
-absl::StatusOr<std::string> SqlSession::TypeAtServer(const std::string& source_type) {
-    TypeName type = TypeName::Parse(source_type);
+absl::StatusOr<std::string> SqlSession::TypeAtServer(const sdk::Column& column) {
+    if (!column.declared_type.empty()) {
+        TypeName declared = TypeName::Parse(column.declared_type);
+        ASSIGN_OR_RETURN(const auto found, FindType(declared.base));
+        if (found) {
+            declared.base = *found;
+            return declared.ToString();
+        }
+    }
+    TypeName type = TypeName::Parse(column.source_type);
     if (IsPortable(type)) {
-        return source_type;
+        return column.source_type;
     }
     const std::string text = type.array ? "text[]" : "text";
     if (IsServerBound(type)) {
         return text;
     }
-    // Composites are left out: they take other tables' columns along.
-    ASSIGN_OR_RETURN(
-        const base::PqResult result,
-        Run(base::Concat("SELECT oid::pg_catalog.regtype FROM pg_catalog.pg_type WHERE typtype <> 'c'"
-                         " AND oid = pg_catalog.to_regtype(",
-                         base::QuoteLiteral(type.base), ")")));
-    if (result.rows() == 0) {
+    ASSIGN_OR_RETURN(const auto found, FindType(type.base));
+    if (!found) {
         return text;
     }
-    type.base = std::string(result.Get(0, 0));
+    type.base = *found;
     return type.ToString();
+}
+
+absl::StatusOr<std::optional<std::string>> SqlSession::FindType(const std::string& name) {
+    // The type of that name, or else the one that an extension brought along into another schema. Row types
+    // of tables are left out, because they change with their tables, and so are domains that no NULL can
+    // stand in.
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        Run(base::Concat(
+            "WITH RECURSIVE named AS (SELECT coalesce(pg_catalog.to_regtype(", base::QuoteLiteral(name),
+            ")::oid, (SELECT CASE WHEN count(*) = 1 THEN min(e.oid) END FROM pg_catalog.pg_type e"
+            " JOIN pg_catalog.pg_depend x ON x.classid = 'pg_catalog.pg_type'::regclass AND x.objid = e.oid"
+            " AND x.deptype = 'e' WHERE e.typname = (SELECT (i.parts)[array_upper(i.parts, 1)] FROM"
+            " (SELECT pg_catalog.parse_ident(",
+            base::QuoteLiteral(name),
+            ", false) AS parts) AS i))) AS oid), behind AS (SELECT t.* FROM pg_catalog.pg_type t JOIN named"
+            " USING (oid) UNION ALL SELECT t.* FROM pg_catalog.pg_type t JOIN behind b ON b.typtype = 'd' AND"
+            " t.oid = b.typbasetype) SELECT named.oid::pg_catalog.regtype FROM named WHERE EXISTS (SELECT "
+            "FROM"
+            " behind) AND NOT EXISTS (SELECT FROM behind LEFT JOIN pg_catalog.pg_class c ON c.oid ="
+            " behind.typrelid WHERE behind.typnotnull OR behind.typtype = 'p' OR c.relkind <> 'c')")));
+    return result.rows() == 0 ? std::nullopt : std::optional(std::string(result.Get(0, 0)));
 }
 
 bool SqlSession::Reusable() {

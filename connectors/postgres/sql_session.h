@@ -3,12 +3,14 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/pq.h"
 #include "connectors/postgres/destination_error.h"
+#include "connectors/postgres/refused_search.h"
 #include "connectors/sdk/sql/session.h"
 
 namespace millrace::postgres {
@@ -25,6 +27,8 @@ class SqlSession final : public sql::SqlSession {
     absl::StatusOr<int64_t> Execute(const std::string& sql) override;
     absl::StatusOr<std::vector<Row>> Query(const std::string& sql) override;
     absl::StatusOr<int64_t> Load(const sql::LoadTable& table, const sdk::Batch& batch) override;
+    absl::StatusOr<std::vector<sql::RefusedCell>> FindRefused(const sql::LoadTable& stage,
+                                                              sdk::Batch& batch) override;
     absl::StatusOr<std::optional<sql::TableShape>> Describe(const sdk::TableTarget& table) override;
     absl::StatusOr<bool> SchemaExists(const std::string& schema) override;
     absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) override;
@@ -40,8 +44,13 @@ class SqlSession final : public sql::SqlSession {
     absl::Status MakeStage(const sql::LoadTable& table);
     absl::StatusOr<int64_t> Copy(const sql::LoadTable& table, const sdk::Batch& batch);
     absl::Status Analyze(const sql::LoadTable& table);
-    absl::StatusOr<std::string> TypeAtServer(const std::string& source_type);
+    absl::StatusOr<std::string> TypeAtServer(const sdk::Column& column);
+    /// The server's own name for a type that is not part of every server; nullopt when it lacks the type.
+    absl::StatusOr<std::optional<std::string>> FindType(const std::string& name);
     [[nodiscard]] absl::Status Refine(const absl::Status& status) const;
+    /// One trial of FindRefused with rows `rows` of the batch; undone when it fails.
+    absl::StatusOr<std::optional<Refusal>> TryRows(const sql::LoadTable& stage, const sdk::Batch& batch,
+                                                   const std::vector<size_t>& rows, const Trial& trial);
     /// The column that the server's last COPY error was about, "" when unknown.
     [[nodiscard]] std::string RefusedColumn(const sql::LoadTable& table, const sdk::Batch& batch) const;
 

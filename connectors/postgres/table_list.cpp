@@ -58,6 +58,7 @@ ListedTable ReadTable(const base::PqResult& result, int row) {
     listed.table.schema = result.Get(row, 0);
     listed.table.table = result.Get(row, 1);
     listed.oid = static_cast<uint32_t>(result.GetInt(row, 2));
+    listed.table.id = listed.oid;
     listed.table.estimated_rows = result.GetInt(row, 3);
     listed.table.bytes = result.GetInt(row, 4);
     if (!result.IsNull(row, 5)) {

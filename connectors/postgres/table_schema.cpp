@@ -75,6 +75,7 @@ sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<Catalog
         column.element = types[i].element;
         column.precision = types[i].precision;
         column.scale = types[i].scale;
+        column.declared_type = types[i].declared_type;
         column.nullable = !same || !table->columns[i].not_null;
         column.key_ordinal = key[i] ? ++ordinal : 0;
         column.source_id = same ? table->columns[i].attnum : 0;

@@ -15,6 +15,8 @@ struct ColumnType final {
     sdk::LogicalType element = sdk::LogicalType::kText;
     int precision = -1;
     int scale = -1;
+    /// Name of the domain, or array of domains, that was followed; "" otherwise.
+    std::string declared_type = {};
 };
 
 /// A scalar type's row of pg_type, as far as it matters here.

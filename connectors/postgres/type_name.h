@@ -22,11 +22,11 @@ struct TypeName final {
     friend bool operator==(const TypeName&, const TypeName&) = default;
 };
 
-/// Whether every server has this type and reads the text that another server wrote, whatever its settings and
-/// objects (money and regclass, say, are not among them).
+/// Whether every server has this type and reads the text that another server wrote under the settings of our
+/// sessions. Values that name objects (regclass, say) are read where an object of that name exists.
 bool IsPortable(const TypeName& type);
 
-/// Types that exist everywhere but whose text depends on the server that wrote it.
+/// Types that exist everywhere but whose text only the server that wrote it understands, or none at all.
 bool IsServerBound(const TypeName& type);
 
 /// What a column of another kind of source becomes.

@@ -24,6 +24,19 @@ struct BatchRow final {
     Kind kind = Kind::kFull;
     /// Index into `source_keys` when unchanged cells come from another key (key move), else -1.
     int source_key = -1;
+    /// Of the last change that was folded into the row.
+    Position position = {};
+};
+
+/// What becomes of a value that the destination's column cannot hold.
+enum class RefusedValues : uint8_t {
+    /// The batch is refused: FailedPrecondition, reason VALUE_REJECTED.
+    kHold,
+    /// Its cell is NULL and the value is kept in `_millrace.dead_letters`; a row whose key is refused is kept there
+    /// whole.
+    kDeadLetter,
+    /// The column is changed to text. What even text cannot hold is treated as in kDeadLetter.
+    kText,
 };
 
 /// Immutable after sealing; owns the memory that its cells point into.
@@ -33,6 +46,7 @@ struct Batch final {
     bool truncate_first = false;
     /// Rows are appended as they are (append_only table, or a batch of first-copy rows into a table known to be empty).
     bool append = false;
+    RefusedValues refused = RefusedValues::kHold;
     std::vector<BatchRow> rows;
     /// Flattened: row i holds cells [i*n, (i+1)*n), n = schema->columns.size().
     std::vector<Cell> cells;

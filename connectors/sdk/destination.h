@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ struct Checkpoint final {
     Position last;
     uint64_t epoch = 0;
     uint32_t generation = 0;
+    /// Values of the table that stand in `_millrace.dead_letters`.
+    int64_t dead_letters = 0;
 };
 
 struct ApplyResult final {
@@ -47,6 +50,10 @@ struct ApplyResult final {
     int64_t holes = 0;
     /// The batch had been applied before (a retry after an unknown COMMIT outcome).
     bool already_applied = false;
+    /// Values that this batch added to `_millrace.dead_letters`, by column; "" for whole rows.
+    std::map<std::string, int64_t> dead_letters = {};
+    /// Values of the table that stand there after the batch.
+    int64_t dead_letters_standing = 0;
 };
 
 /// One table of one pipeline. Used by one thread at a time, not always the same.
@@ -62,6 +69,7 @@ class TableWriter {
     /// unchanged cells, delete keys, insert. Durable on return. Idempotent: a batch whose next_offset the checkpoint has
     /// reached under our epoch is reported as already_applied.
     /// Aborted, reason FENCED: a newer epoch owns the table; stop. Unavailable / Aborted otherwise: retry the same batch.
+    /// Values that a column cannot hold are treated as batch.refused says.
     /// ResourceExhausted: retry, smaller. FailedPrecondition, PermissionDenied, …: hold the table and show the remedy.
     virtual absl::StatusOr<ApplyResult> Apply(const Batch& batch) = 0;
 };

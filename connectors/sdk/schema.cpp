@@ -69,6 +69,11 @@ uint64_t ComputeSchemaId(const TableSchema& schema) {
         hash.Add(column.nullable);
         hash.Add(column.key_ordinal);
         hash.Add(column.source_id);
+        // Shapes from before this field keep their ids; no integer field is ever as large as this mark.
+        if (!column.declared_type.empty()) {
+            hash.Add(~uint64_t{0} - 1);
+            hash.Add(std::string_view(column.declared_type));
+        }
     }
     hash.Add(schema.append_only);
     return hash.value();

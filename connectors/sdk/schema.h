@@ -47,6 +47,9 @@ struct Column final {
     int key_ordinal = 0;
     /// Stable identity at the source (attnum), 0 = unknown.
     int source_id = 0;
+    /// Full name of the type that the source declares, where source_type names what stands behind it (a domain);
+    /// "" otherwise.
+    std::string declared_type = {};
 
     friend bool operator==(const Column&, const Column&) = default;
 };

@@ -65,6 +65,7 @@ TEST(ComputeSchemaId, EveryFieldCounts) {
         [](TableSchema& s) { s.columns[0].nullable = true; },
         [](TableSchema& s) { s.columns[0].key_ordinal = 0; },
         [](TableSchema& s) { s.columns[0].source_id = 9; },
+        [](TableSchema& s) { s.columns[0].declared_type = "public.id"; },
     };
     std::set<uint64_t> ids = {ComputeSchemaId(Orders())};
     for (const auto& change : kChanges) {

@@ -29,6 +29,8 @@ struct SourceTable final {
     int64_t bytes = 0;
     /// Names of the columns that identify a row; empty = append-only.
     std::vector<std::string> key;
+    /// The source's id of the table (see TableSchema::source_table_id); 0 = unknown.
+    uint64_t id = 0;
 
     [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
 };

@@ -89,6 +89,7 @@ absl::StatusOr<v1::Pipeline> Pipelines::Create(const v1::CreatePipelineRequest& 
         domain::MakeName(Collection::kPipelines, request.parent(), request.pipeline_id());
     ASSIGN_OR_RETURN(*pipeline.mutable_metadata(), NewMetadata(name, request.pipeline().metadata()));
     domain::FillDefaults(*pipeline.mutable_spec());
+    pipeline.mutable_spec()->clear_table_overrides();
     RETURN_IF_ERROR(domain::CheckPipelineSpec(pipeline.spec()));
     if (domain::IsDeployed(pipeline)) {
         return base::MakeError(absl::StatusCode::kInvalidArgument, "FIELD_READ_ONLY",
@@ -190,6 +191,7 @@ absl::StatusOr<v1::Pipeline> Pipelines::Delete(const v1::DeletePipelineRequest& 
         if (!deployed || request.force()) {
             RETURN_IF_ERROR(
                 transaction.Delete(store::kKindOf<v1::Pipeline>, request.name(), store::Expected::Any()));
+            RETURN_IF_ERROR(transaction.DeleteLog(request.name()));
             return deployed ? transaction.AdvancePlane(plane).status() : absl::OkStatus();
         }
         if (marked) {
@@ -224,6 +226,11 @@ absl::StatusOr<v1::Pipeline> Pipelines::SetDesiredState(const std::string& name,
         }
         pipeline.mutable_spec()->set_desired_state(state);
         Touch(*pipeline.mutable_metadata(), true);
+        const bool paused = state == PipelineSpec::DESIRED_STATE_PAUSED;
+        RETURN_IF_ERROR(store::AppendEvent(
+            transaction, name,
+            MakeEvent(paused ? v1::PipelineEvent::TYPE_PAUSED : v1::PipelineEvent::TYPE_RESUMED,
+                      paused ? "the pipeline was paused by a user" : "the pipeline was resumed by a user")));
         return Store(transaction, pipeline, plane, store::Expected::Any());
     });
     RETURN_IF_ERROR(written);
@@ -302,6 +309,8 @@ absl::StatusOr<v1::Pipeline> Pipelines::FinishDeploy(const Resolved& checked) {
         }
         pipeline.mutable_spec()->set_desired_state(PipelineSpec::DESIRED_STATE_RUNNING);
         Touch(*pipeline.mutable_metadata(), true);
+        RETURN_IF_ERROR(store::AppendEvent(
+            transaction, name, MakeEvent(v1::PipelineEvent::TYPE_DEPLOYED, "the pipeline was deployed")));
         return Store(transaction, pipeline, plane, store::Expected::Any());
     });
     RETURN_IF_ERROR(written);

@@ -1,6 +1,7 @@
 /// Handlers of PipelineService. Not for: the wire (server.cpp), rules of specs and status (domain).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -12,6 +13,9 @@
 #include "millrace/v1/link.pb.h"
 
 namespace millrace::api {
+
+/// With an id and the time; something that a user did.
+v1::PipelineEvent MakeEvent(v1::PipelineEvent::Type type, const std::string& message);
 
 /// Any thread. Every pipeline that is returned carries its status as of now.
 class Pipelines final {
@@ -28,6 +32,14 @@ class Pipelines final {
     /// RUNNING or PAUSED. FailedPrecondition: NOT_DEPLOYED, PIPELINE_DELETING.
     absl::StatusOr<v1::Pipeline> SetDesiredState(const std::string& name,
                                                  v1::PipelineSpec::DesiredState state);
+
+    /// Of one table; NotFound (TABLE_UNKNOWN), FailedPrecondition as SetDesiredState, and SKIP_RANGE.
+    absl::StatusOr<v1::Pipeline> PauseTable(const v1::PausePipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ResumeTable(const v1::ResumePipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
+    absl::StatusOr<v1::ListPipelineEventsResponse> ListEvents(
+        const v1::ListPipelineEventsRequest& request) const;
 
     /// FailedPrecondition with the findings when one is critical; Aborted (CHANGED_DURING_CHECKS).
     void Deploy(const v1::DeployPipelineRequest& request, absl::Time deadline,
@@ -53,6 +65,10 @@ class Pipelines final {
     /// As LoadResolved; FailedPrecondition when it is a draft or being deleted.
     absl::StatusOr<Resolved> LoadRunning(const std::string& name) const;
     absl::StatusOr<v1::Pipeline> FinishDeploy(const Resolved& checked);
+    /// Writes what `order` makes of the table's override and appends the event.
+    absl::StatusOr<v1::Pipeline> OrderTable(
+        const std::string& name, const std::string& schema, const std::string& table, v1::PipelineEvent event,
+        const std::function<absl::Status(const v1::TableStatus&, v1::TableOverride&)>& order);
     void FillStatus(v1::Pipeline& pipeline, const std::string& plane) const;
 
     store::Store& store_;

@@ -174,6 +174,32 @@ class PipelineService final : public v1::PipelineService::CallbackService {
                 return s_.pipelines.SetDesiredState(request->name(), v1::PipelineSpec::DESIRED_STATE_RUNNING);
             });
     }
+    Reactor* PausePipelineTable(Context* context, const v1::PausePipelineTableRequest* request,
+                               v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/PausePipelineTable", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.PauseTable(*request); });
+    }
+    Reactor* ResumePipelineTable(Context* context, const v1::ResumePipelineTableRequest* request,
+                               v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ResumePipelineTable", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.ResumeTable(*request); });
+    }
+    Reactor* ResyncPipelineTable(Context* context, const v1::ResyncPipelineTableRequest* request,
+                               v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ResyncPipelineTable", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.ResyncTable(*request); });
+    }
+    Reactor* SkipPipelineTable(Context* context, const v1::SkipPipelineTableRequest* request,
+                               v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/SkipPipelineTable", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.SkipTable(*request); });
+    }
+    Reactor* ListPipelineEvents(Context* context, const v1::ListPipelineEventsRequest* request,
+                                v1::ListPipelineEventsResponse* response) override {
+        return RunNow<v1::ListPipelineEventsResponse>(s_, context, "PipelineService/ListPipelineEvents",
+                                                      Noise::kQuiet, response,
+                                                      [&] { return s_.pipelines.ListEvents(*request); });
+    }
     Reactor* DeployPipeline(Context* context, const v1::DeployPipelineRequest* request,
                             v1::DeployPipelineResponse* response) override {
         return Run<v1::DeployPipelineResponse>(s_, context, "PipelineService/DeployPipeline", Noise::kLogged,

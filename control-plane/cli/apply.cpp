@@ -87,12 +87,30 @@ std::string StateText(v1::PipelineSpec::DesiredState state) {
     }
 }
 
+std::string RefusedText(v1::PipelineSpec::RefusedValues refused) {
+    switch (refused) {
+        case v1::PipelineSpec::REFUSED_VALUES_HOLD:
+            return "hold";
+        case v1::PipelineSpec::REFUSED_VALUES_TEXT:
+            return "text";
+        default:
+            return "dead-letter";
+    }
+}
+
+v1::PipelineSpec::RefusedValues RefusedOf(const std::string& text) {
+    return text == "hold"   ? v1::PipelineSpec::REFUSED_VALUES_HOLD
+           : text == "text" ? v1::PipelineSpec::REFUSED_VALUES_TEXT
+                            : v1::PipelineSpec::REFUSED_VALUES_DEAD_LETTER;
+}
+
 void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after, Diff& diff) {
     diff.Field("source", before.source(), after.source());
     diff.Field("destination", before.destination(), after.destination());
     diff.Field("tables", Join(before.tables()), Join(after.tables()));
     diff.Field("exclude", Join(before.exclude()), Join(after.exclude()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
+    diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
 }
 
@@ -110,6 +128,7 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
         spec.mutable_flush()->mutable_interval()->set_nanos(
             static_cast<int32_t>((declared.flush_seconds - static_cast<double>(whole)) * 1e9));
     }
+    spec.set_refused_values(RefusedOf(declared.refused_values));
     spec.set_desired_state(declared.paused ? v1::PipelineSpec::DESIRED_STATE_PAUSED
                                            : v1::PipelineSpec::DESIRED_STATE_RUNNING);
     return spec;

@@ -198,6 +198,27 @@ absl::StatusOr<v1::Pipeline> Client::ResumePipeline(const std::string& name) {
                        Named<v1::ResumePipelineRequest>(name));
 }
 
+absl::StatusOr<v1::Pipeline> Client::PauseTable(const v1::PausePipelineTableRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::PausePipelineTable, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::ResumeTable(const v1::ResumePipelineTableRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResumePipelineTable, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::ResyncTable(const v1::ResyncPipelineTableRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResyncPipelineTable, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::SkipTable(const v1::SkipPipelineTableRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::SkipPipelineTable, request);
+}
+
+absl::StatusOr<v1::ListPipelineEventsResponse> Client::ListEvents(
+    const v1::ListPipelineEventsRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ListPipelineEvents, request);
+}
+
 absl::StatusOr<std::string> Client::MarkSourcePosition(const std::string& name) {
     ASSIGN_OR_RETURN(auto response,
                      impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::MarkSourcePosition,

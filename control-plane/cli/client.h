@@ -39,6 +39,11 @@ class Client final {
                                                 std::vector<v1::Finding>& findings);
     absl::StatusOr<v1::Pipeline> PausePipeline(const std::string& name);
     absl::StatusOr<v1::Pipeline> ResumePipeline(const std::string& name);
+    absl::StatusOr<v1::Pipeline> PauseTable(const v1::PausePipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ResumeTable(const v1::ResumePipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
+    absl::StatusOr<v1::ListPipelineEventsResponse> ListEvents(const v1::ListPipelineEventsRequest& request);
     absl::StatusOr<std::string> MarkSourcePosition(const std::string& name);
     absl::StatusOr<v1::GetCaughtUpResponse> GetCaughtUp(const std::string& name, const std::string& position);
 

@@ -77,6 +77,18 @@ absl::Status DeletePipeline(Client& client, const Scope& scope, const std::strin
 absl::Status ShowStatus(Client& client, const Scope& scope, const std::string& id, const std::string& output,
                         bool watch);
 
+/// The tables of a pipeline alone.
+absl::Status ListTables(Client& client, const Scope& scope, const std::string& id, const std::string& output);
+/// `verb`: "pause", "resume" or "resync"; `table`: "schema.table".
+absl::Status OrderTable(Client& client, const Scope& scope, const std::string& verb, const std::string& id,
+                        const std::string& table);
+/// Shows what the table is held at; passes over it only when `offsets` ("FIRST-LAST") repeats that range.
+absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id, const std::string& table,
+                       const std::string& offsets);
+/// The last 100 events; `follow`: and every new one, for ever.
+absl::Status ShowEvents(Client& client, const Scope& scope, const std::string& id, const std::string& output,
+                        bool follow);
+
 /// `goal`: "caught-up", "live" or "paused". DeadlineExceeded says what is still missing.
 absl::Status WaitFor(Client& client, const Scope& scope, const std::string& id, const std::string& goal,
                      std::chrono::seconds timeout, bool show_progress);

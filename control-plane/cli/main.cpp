@@ -31,6 +31,9 @@ struct Arguments final {
     bool force = false;
     bool no_wait = false;
     bool check_only = false;
+    bool follow = false;
+    std::string table;
+    std::string offsets;
     std::string goal = "caught-up";
     std::string timeout = "5m";
     std::string replicate_timeout = "1h";
@@ -218,6 +221,50 @@ void AddPipeline(CLI::App& app, Arguments& a, Action& action) {
     });
 }
 
+void AddTable(CLI::App& app, Arguments& a, Action& action) {
+    CLI::App* group = app.add_subcommand("table", "Single tables of a pipeline")->require_subcommand(1);
+    CLI::App* list = group->add_subcommand("list", "State of each table, and what it is held at");
+    list->add_option("PIPELINE", a.id, "The pipeline")->required();
+    AddOutput(list, a);
+    list->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return ListTables(client, scope, a.id, a.output);
+        };
+    });
+    const auto add = [&](const std::string& verb, const char* help) {
+        CLI::App* c = group->add_subcommand(verb, help);
+        c->add_option("PIPELINE", a.id, "The pipeline")->required();
+        c->add_option("TABLE", a.table, "schema.table")->required();
+        return c;
+    };
+    for (const auto& [verb, help] : std::initializer_list<std::pair<std::string, const char*>>{
+             {"pause", "Stop applying one table; the others go on"},
+             {"resume", "Go on with a paused table, or try a held one again at once"},
+             {"resync", "Copy the table anew"}}) {
+        add(verb, help)->callback([&a, &action, verb = verb] {
+            action = [&a, verb](Client& client, const Scope& scope) {
+                return OrderTable(client, scope, verb, a.id, a.table);
+            };
+        });
+    }
+    CLI::App* skip = add("skip", "Pass over the records that a table is held at; shows them first");
+    skip->add_option("--offsets", a.offsets, "FIRST-LAST, the range that was shown: do it");
+    skip->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return SkipTable(client, scope, a.id, a.table, a.offsets);
+        };
+    });
+    CLI::App* events = app.add_subcommand("events", "What happened to a pipeline; the last 100 events");
+    events->add_option("PIPELINE", a.id, "The pipeline")->required();
+    AddOutput(events, a);
+    events->add_flag("--follow", a.follow, "Go on showing new ones");
+    events->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return ShowEvents(client, scope, a.id, a.output, a.follow);
+        };
+    });
+}
+
 void AddStatus(CLI::App& app, Arguments& a, Action& action) {
     CLI::App* status = app.add_subcommand("status", "State, lag and rows per pipeline and table");
     status->add_option("NAME", a.id, "One pipeline; default: all");
@@ -272,6 +319,7 @@ int Main(int argc, char** argv) {
     AddApply(app, a, action);
     AddConnector(app, a, action);
     AddPipeline(app, a, action);
+    AddTable(app, a, action);
     AddStatus(app, a, action);
     try {
         app.parse(argc, argv);

@@ -10,6 +10,8 @@
 namespace millrace::cli {
 namespace {
 
+constexpr double kLongestFlushSeconds = 86'400;
+
 absl::Status BadFile(const std::string& file, const std::string& what) {
     return base::MakeError(absl::StatusCode::kInvalidArgument, "FILE_INVALID", file + ": " + what,
                            "docs/cli.md shows a whole file");
@@ -55,6 +57,13 @@ class Reader final {
             declared.exclude = node.as<std::vector<std::string>>();
         } else if (key == "flush") {
             return ReadFlush(node, declared);
+        } else if (key == "refused_values") {
+            declared.refused_values = node.as<std::string>();
+            if (declared.refused_values != "dead-letter" && declared.refused_values != "hold" &&
+                declared.refused_values != "text") {
+                return BadFile(file_, "'refused_values' is 'dead-letter', 'hold' or 'text', not '" +
+                                          declared.refused_values + "'");
+            }
         } else if (key == "state") {
             const auto state = node.as<std::string>();
             if (state != "running" && state != "paused") {
@@ -100,6 +109,12 @@ class Reader final {
             } else {
                 return BadFile(file_, "unknown field 'flush." + key + "'");
             }
+        }
+        // Written so that it refuses what is no number, too.
+        const bool seconds_good =
+            declared.flush_seconds >= 0 && declared.flush_seconds <= kLongestFlushSeconds;
+        if (!seconds_good || declared.flush_rows < 0 || declared.flush_bytes < 0) {
+            return BadFile(file_, "the limits of 'flush' are not negative, and 'seconds' is at most a day");
         }
         return absl::OkStatus();
     }

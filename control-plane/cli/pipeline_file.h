@@ -22,6 +22,8 @@ struct PipelineFile final {
     int64_t flush_bytes = 0;
     double flush_seconds = 0;
     bool paused = false;
+    /// "dead-letter", "hold" or "text".
+    std::string refused_values = "dead-letter";
 };
 
 /// InvalidArgument, reason FILE_INVALID, names `file` and the line or field that is wrong.

@@ -13,6 +13,7 @@ source: {url: "postgres://u@db/shop", secrets: {password: "env:PW"}}
 destination: {type: duckdb, options: {path: /tmp/shop.duckdb}}
 tables: [public.*]
 exclude: [public.audit]
+refused_values: text
 flush: {rows: 500, bytes: 1048576, seconds: 2.5}
 state: paused
 )";
@@ -32,6 +33,7 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_EQ(file->destination.options.at("path"), "/tmp/shop.duckdb");
     EXPECT_EQ(file->tables, std::vector<std::string>{"public.*"});
     EXPECT_EQ(file->exclude, std::vector<std::string>{"public.audit"});
+    EXPECT_EQ(file->refused_values, "text");
     EXPECT_EQ(file->flush_rows, 500);
     EXPECT_EQ(file->flush_bytes, 1048576);
     EXPECT_DOUBLE_EQ(file->flush_seconds, 2.5);
@@ -43,6 +45,11 @@ TEST(PipelineFile, SaysWhatIsWrong) {
     EXPECT_EQ(ErrorOf("nmae: shop"), "FILE_INVALID: shop.yaml: unknown field 'nmae'");
     EXPECT_EQ(ErrorOf("name: shop"), "FILE_INVALID: shop.yaml: 'source' needs either 'url' or 'type'");
     EXPECT_NE(ErrorOf("name: shop\nflush: {rows: many}").find("line 2"), std::string::npos);
+    for (const char* flush :
+         {"{seconds: .inf}", "{seconds: .nan}", "{seconds: -1}", "{rows: -1}", "{bytes: -5}"}) {
+        EXPECT_NE(ErrorOf(std::string("name: shop\nflush: ") + flush).find("not negative"), std::string::npos)
+            << flush;
+    }
     EXPECT_NE(ErrorOf("name: [").find("FILE_INVALID"), std::string::npos);
 }
 

@@ -76,6 +76,7 @@ ordered_json TableJson(const v1::TableStatus& table) {
             {"lag_records", table.lag_records()},
             {"rows", table.rows_applied()},
             {"rows_copied", table.rows_copied()},
+            {"dead_letters", table.dead_letters()},
             {"batches", table.batches_applied()},
             {"append_only", table.append_only()},
             {"worker", table.worker_id()},
@@ -185,11 +186,12 @@ std::string RenderPipelineStatus(const v1::Pipeline& pipeline) {
     }
     out += "\n";
     std::vector<std::vector<std::string>> rows{
-        {"  TABLE", "STATE", "ROWS", "LAG", "BEHIND", "WORKER", "ERROR"}};
+        {"  TABLE", "STATE", "ROWS", "DEAD", "LAG", "BEHIND", "WORKER", "ERROR"}};
     for (const v1::TableStatus& table : status.tables()) {
         rows.push_back(
             {"  " + table.schema() + "." + table.table() + (table.append_only() ? " (append)" : ""),
-             StateWord(table.state()), HumanCount(table.rows_applied()), Seconds(table.lag_seconds()),
+             StateWord(table.state()), HumanCount(table.rows_applied()),
+             table.dead_letters() == 0 ? "" : HumanCount(table.dead_letters()), Seconds(table.lag_seconds()),
              HumanBytes(table.lag_bytes()), table.worker_id(), WithRemedy(table.error(), table.remedy())});
     }
     return out + RenderTable(rows);

@@ -26,6 +26,14 @@ std::string RenderPipelineList(const std::vector<v1::Pipeline>& pipelines);
 /// {"pipelines": […]}; numbers are numbers. Documented in docs/cli.md.
 std::string PipelinesAsJson(const std::vector<v1::Pipeline>& pipelines);
 
+/// One line for each event, oldest first, and its columns where they changed.
+std::string RenderEvents(const std::vector<v1::PipelineEvent>& events);
+/// One JSON object a line.
+std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events);
+/// The lines of the tables alone.
+std::string RenderTables(const v1::PipelineStatus& status);
+std::string TablesAsJson(const v1::PipelineStatus& status);
+
 std::string RenderConnectorList(const std::vector<v1::Connector>& connectors);
 /// Secrets show as "(sealed)".
 std::string ConnectorsAsJson(const std::vector<v1::Connector>& connectors);

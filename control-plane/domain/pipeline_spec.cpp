@@ -65,6 +65,10 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
     }
     RETURN_IF_ERROR(CheckGlobs(spec.tables()));
     RETURN_IF_ERROR(CheckGlobs(spec.exclude()));
+    if (!v1::PipelineSpec::RefusedValues_IsValid(spec.refused_values())) {
+        return Invalid("REFUSED_VALUES_INVALID", "What becomes of refused values is none of the known ways.",
+                       "Set refused_values to dead-letter, hold or text.");
+    }
     return CheckFlush(spec.flush());
 }
 

@@ -60,6 +60,9 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
     spec = Spec();
     spec.mutable_flush()->set_rows(-1);
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "FLUSH_INVALID");
+    spec = Spec();
+    spec.set_refused_values(static_cast<v1::PipelineSpec::RefusedValues>(99));
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "REFUSED_VALUES_INVALID");
 }
 
 TEST(PipelineSpec, WantsASourceAndADestinationOfOnePlane) {

@@ -18,11 +18,17 @@ absl::Status Invalid(const char* reason, const std::string& message, const std::
     return base::MakeError(absl::StatusCode::kInvalidArgument, reason, message, remedy);
 }
 
+/// Field of a pipeline's spec that verbs write and updates leave as it is.
+constexpr char kVerbsField[] = "table_overrides";
+
 /// Top-level and spec fields that users write, one path each.
 FieldMask WritablePaths(const google::protobuf::Descriptor& spec) {
     FieldMask paths;
     paths.add_paths("metadata.labels");
     for (int i = 0; i < spec.field_count(); ++i) {
+        if (spec.field(i)->name() == kVerbsField) {
+            continue;
+        }
         paths.add_paths(absl::StrCat("spec.", spec.field(i)->name()));
     }
     return paths;
@@ -38,6 +44,9 @@ FieldMask SetPaths(const Resource& update) {
     std::vector<const google::protobuf::FieldDescriptor*> fields;
     update.spec().GetReflection()->ListFields(update.spec(), &fields);
     for (const auto* field : fields) {
+        if (field->name() == kVerbsField) {
+            continue;
+        }
         set.add_paths(absl::StrCat("spec.", field->name()));
     }
     return set;
@@ -66,6 +75,10 @@ absl::StatusOr<FieldMask> Resolve(const Resource& update, const FieldMask& mask)
                            absl::StrCat("update_mask names \"", path.substr(0, 100),
                                         "\", which is no field that can be updated alone."),
                            absl::StrCat("Use one of: *, spec, ", FieldMaskUtil::ToString(writable), "."));
+        }
+        if (path.starts_with(absl::StrCat("spec.", kVerbsField))) {
+            return Invalid("FIELD_READ_ONLY", absl::StrCat("Field \"", path, "\" is written by the table verbs alone."),
+                           "Pause, resume, resync or skip the table.");
         }
         if (!path.starts_with("spec.") && path != "metadata.labels") {
             return Invalid("FIELD_READ_ONLY",

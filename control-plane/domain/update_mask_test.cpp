@@ -119,5 +119,26 @@ TEST(UpdateMask, ADeployedPipelineKeepsItsEnds) {
     EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, Mask({"spec.source"}), stored)), "FIELD_IMMUTABLE");
 }
 
+TEST(UpdateMaskTest, TableOverridesAreTheVerbsOwn) {
+    v1::Pipeline stored;
+    stored.mutable_spec()->add_table_overrides()->set_paused(true);
+    v1::Pipeline update;
+    update.mutable_spec()->add_tables("public.*");
+    update.mutable_spec()->add_table_overrides()->set_resync_counter(7);
+    for (const char* path : {"", "spec", "*"}) {
+        google::protobuf::FieldMask mask;
+        if (*path != '\0') {
+            mask.add_paths(path);
+        }
+        ASSERT_TRUE(ApplyUpdate(update, mask, stored).ok());
+        ASSERT_EQ(stored.spec().table_overrides_size(), 1);
+        EXPECT_TRUE(stored.spec().table_overrides(0).paused());
+        EXPECT_EQ(stored.spec().table_overrides(0).resync_counter(), 0);
+    }
+    google::protobuf::FieldMask mask;
+    mask.add_paths("spec.table_overrides");
+    EXPECT_EQ(base::ReasonOf(ApplyUpdate(update, mask, stored)), "FIELD_READ_ONLY");
+}
+
 }  // namespace
 }  // namespace millrace::domain

@@ -196,6 +196,7 @@ absl::Status Hub::Receive(int64_t session, const v1::ConnectRequest& message) {
     }
     std::string plane;
     std::map<std::string, int64_t> removals;
+    std::vector<v1::PipelineFacts> told;
     {
         const std::lock_guard lock(mutex_);
         Worker* worker = Find(session);
@@ -208,12 +209,18 @@ absl::Status Hub::Receive(int64_t session, const v1::ConnectRequest& message) {
                                                     {"why", message.goodbye().reason().substr(0, 200)}});
         }
         ASSIGN_OR_RETURN(const auto removed, worker->Take(message, Now()));
+        for (const v1::PipelineFacts& facts : message.facts().pipelines()) {
+            if (!facts.events().empty() && worker->Knows(facts.name())) {
+                told.push_back(facts);
+            }
+        }
         removals = worker->ConfirmRemovals(removed);
         // A worker that still drains could make slot and topics anew behind the first one's back.
         std::erase_if(removals, [&](const auto& removal) {
             return !EveryWorkerConfirmed(plane, removal.first, removal.second);
         });
     }
+    KeepEvents(told);
     FinishRemovals(plane, removals);
     return absl::OkStatus();
 }

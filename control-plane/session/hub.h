@@ -91,6 +91,8 @@ class Hub final {
                      std::shared_ptr<WorkerLink> link);
     void Push(const std::string& plane);
     void PushLocked(const std::string& plane, const v1::ConfigSnapshot& snapshot);
+    /// Appends to the pipelines' logs what the worker tells of.
+    void KeepEvents(const std::vector<v1::PipelineFacts>& told);
     void FinishRemovals(const std::string& plane, const std::map<std::string, int64_t>& removals);
     /// nullptr when the session is not the worker's current one.
     Worker* Find(int64_t session);

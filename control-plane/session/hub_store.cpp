@@ -9,6 +9,12 @@
 #include "control-plane/store/resources.h"
 
 namespace millrace::session {
+namespace {
+
+constexpr int kMaxEventsAtOnce = 1000;
+constexpr size_t kMaxEventBytes = 64 * 1024;
+
+}  // namespace
 
 absl::Status Hub::RememberPlane(const v1::Hello& hello, const std::string& fingerprint) {
     v1::DataPlane plane;
@@ -65,6 +71,25 @@ absl::Status Hub::CheckEpoch(const v1::Hello& hello) {
     return store_.RenewEpoch();
 }
 
+void Hub::KeepEvents(const std::vector<v1::PipelineFacts>& told) {
+    for (const v1::PipelineFacts& facts : told) {
+        const absl::Status kept = store_.Update([&](store::Transaction& transaction) -> absl::Status {
+            RETURN_IF_ERROR(store::Load<v1::Pipeline>(transaction, facts.name()).status());
+            int taken = 0;
+            for (const v1::PipelineEvent& event : facts.events()) {
+                if (++taken <= kMaxEventsAtOnce && event.ByteSizeLong() <= kMaxEventBytes && !event.id().empty()) {
+                    RETURN_IF_ERROR(store::AppendEvent(transaction, facts.name(), event));
+                }
+            }
+            return absl::OkStatus();
+        });
+        if (!kept.ok() && !absl::IsNotFound(kept)) {
+            base::LogError("events of a pipeline cannot be kept",
+                           {{"pipeline", facts.name()}, base::LogField(kept)});
+        }
+    }
+}
+
 void Hub::FinishRemovals(const std::string& plane, const std::map<std::string, int64_t>& removals) {
     for (const auto& [name, generation] : removals) {
         const std::string& pipeline_name = name;
@@ -77,6 +102,7 @@ void Hub::FinishRemovals(const std::string& plane, const std::map<std::string, i
             }
             RETURN_IF_ERROR(
                 transaction.Delete(store::kKindOf<v1::Pipeline>, pipeline_name, store::Expected::Any()));
+            RETURN_IF_ERROR(transaction.DeleteLog(pipeline_name));
             return transaction.AdvancePlane(plane).status();
         });
         if (status.ok()) {

@@ -121,7 +121,9 @@ void Worker::Acknowledge(const std::string& nonce,
 void Worker::TakeFacts(const v1::Facts& facts, absl::Time now) {
     facts_.clear();
     for (const v1::PipelineFacts& pipeline : facts.pipelines()) {
-        facts_[pipeline.name()] = pipeline;
+        v1::PipelineFacts& kept = facts_[pipeline.name()];
+        kept = pipeline;
+        kept.clear_events();
     }
     facts_at_ = now;
 }
@@ -141,6 +143,12 @@ std::map<std::string, int64_t> Worker::ConfirmRemovals(const std::vector<std::st
 bool Worker::HasConfirmed(const std::string& pipeline, int64_t generation) const {
     const auto found = confirmed_.find(pipeline);
     return found != confirmed_.end() && found->second == generation;
+}
+
+bool Worker::Knows(const std::string& pipeline) const {
+    return acked_.contains(pipeline) || std::any_of(sent_.begin(), sent_.end(), [&](const Sent& sent) {
+               return sent.pipelines->contains(pipeline);
+           });
 }
 
 domain::WorkerReport Worker::Report(const std::string& pipeline) const {

@@ -40,6 +40,8 @@ class Worker final {
     std::map<std::string, int64_t> ConfirmRemovals(const std::vector<std::string>& names);
     /// Whether this worker has said that nothing of that generation of the pipeline is left with it.
     [[nodiscard]] bool HasConfirmed(const std::string& pipeline, int64_t generation) const;
+    /// Whether this session was sent the pipeline.
+    [[nodiscard]] bool Knows(const std::string& pipeline) const;
     [[nodiscard]] domain::WorkerReport Report(const std::string& pipeline) const;
     [[nodiscard]] v1::WorkerStatus Status() const;
 

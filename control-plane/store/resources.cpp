@@ -31,6 +31,8 @@ std::string Encode(const google::protobuf::Message& message) {
 
 namespace {
 
+constexpr int64_t kEventsKept = 10'000;
+
 template <typename Message>
 absl::Status EnsureOne(Transaction& transaction, const std::string& name) {
     const auto found = transaction.Get(kKindOf<Message>, name);
@@ -48,6 +50,21 @@ absl::Status EnsureOne(Transaction& transaction, const std::string& name) {
 }
 
 }  // namespace
+
+absl::Status AppendEvent(Transaction& transaction, const std::string& pipeline, const v1::PipelineEvent& event) {
+    return transaction.AppendLog(pipeline, event.id(), event.SerializeAsString(), kEventsKept);
+}
+
+absl::StatusOr<std::vector<v1::PipelineEvent>> ReadEvents(const Reader& reader, const std::string& pipeline,
+                                                          int64_t after, size_t limit) {
+    ASSIGN_OR_RETURN(const std::vector<LogEntry> entries, reader.ReadLog(pipeline, after, limit));
+    std::vector<v1::PipelineEvent> events;
+    for (const LogEntry& entry : entries) {
+        RETURN_IF_ERROR(internal::Decode({pipeline, entry.bytes, 0}, events.emplace_back()));
+        events.back().set_sequence(entry.sequence);
+    }
+    return events;
+}
 
 absl::Status EnsurePlane(Store& store, const std::string& tenant, const std::string& data_plane) {
     return store.Update([&](Transaction& transaction) -> absl::Status {

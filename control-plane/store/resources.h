@@ -79,6 +79,13 @@ absl::Status Save(Transaction& transaction, Message& message, Expected expected)
     return absl::OkStatus();
 }
 
+/// Appends to the pipeline's log, which keeps the last 10,000 events. One whose id stands there already changes
+/// nothing.
+absl::Status AppendEvent(Transaction& transaction, const std::string& pipeline, const v1::PipelineEvent& event);
+/// At most `limit` events after `sequence`, oldest first; for a negative one the newest `limit`.
+absl::StatusOr<std::vector<v1::PipelineEvent>> ReadEvents(const Reader& reader, const std::string& pipeline,
+                                                          int64_t after, size_t limit);
+
 /// Makes the tenant and the data plane when they are absent ("tenants/t", "tenants/t/dataPlanes/d").
 absl::Status EnsurePlane(Store& store, const std::string& tenant, const std::string& data_plane);
 

@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS plane_generations (plane TEXT PRIMARY KEY, generation
 CREATE TABLE IF NOT EXISTS changes (
     revision INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, deleted INTEGER NOT NULL,
     PRIMARY KEY (revision, kind, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS logs (
+    log TEXT NOT NULL, sequence INTEGER NOT NULL, id TEXT NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (log, sequence), UNIQUE (log, id)) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('revision', 0);
 )sql";
 
@@ -108,6 +111,45 @@ class SqliteTransaction final : public Transaction {
         return found ? query.Integer(0) : 0;
     }
 
+    absl::StatusOr<std::vector<LogEntry>> ReadLog(const std::string& log, int64_t after,
+                                                  size_t limit) const override {
+        int64_t from = after;
+        if (after < 0) {
+            ASSIGN_OR_RETURN(const int64_t last, LastOf(log));
+            from = last - static_cast<int64_t>(limit);
+        }
+        ASSIGN_OR_RETURN(auto query, database_.Prepare("SELECT sequence, bytes FROM logs WHERE log = ?1 AND "
+                                                       "sequence > ?2 ORDER BY sequence LIMIT ?3"));
+        query.Bind(1, log).Bind(2, from).Bind(3, static_cast<int64_t>(limit));
+        std::vector<LogEntry> entries;
+        while (true) {
+            ASSIGN_OR_RETURN(const bool row, query.Step());
+            if (!row) {
+                return entries;
+            }
+            entries.push_back(LogEntry{query.Integer(0), query.Text(1)});
+        }
+    }
+
+    absl::Status AppendLog(const std::string& log, const std::string& id, const std::string& bytes,
+                           int64_t keep) override {
+        ASSIGN_OR_RETURN(const int64_t last, LastOf(log));
+        ASSIGN_OR_RETURN(auto known, database_.Prepare("SELECT 1 FROM logs WHERE log = ?1 AND id = ?2"));
+        ASSIGN_OR_RETURN(const bool found, known.Bind(1, log).Bind(2, id).Step());
+        if (found) {
+            return absl::OkStatus();
+        }
+        ASSIGN_OR_RETURN(auto write, database_.Prepare("INSERT INTO logs VALUES (?1, ?2, ?3, ?4)"));
+        RETURN_IF_ERROR(write.Bind(1, log).Bind(2, last + 1).Bind(3, id).BindBlob(4, bytes).Run());
+        ASSIGN_OR_RETURN(auto prune, database_.Prepare("DELETE FROM logs WHERE log = ?1 AND sequence <= ?2"));
+        return prune.Bind(1, log).Bind(2, last + 1 - keep).Run();
+    }
+
+    absl::Status DeleteLog(const std::string& log) override {
+        ASSIGN_OR_RETURN(auto write, database_.Prepare("DELETE FROM logs WHERE log = ?1"));
+        return write.Bind(1, log).Run();
+    }
+
     absl::StatusOr<int64_t> Put(const std::string& kind, const std::string& name, const std::string& bytes,
                                 Expected expected) override {
         RETURN_IF_ERROR(Check(kind, name, expected));
@@ -157,6 +199,13 @@ class SqliteTransaction final : public Transaction {
                                    "Read it again and repeat the change.");
         }
         return absl::OkStatus();
+    }
+
+    absl::StatusOr<int64_t> LastOf(const std::string& log) const {
+        ASSIGN_OR_RETURN(auto query,
+                         database_.Prepare("SELECT coalesce(max(sequence), 0) FROM logs WHERE log = ?1"));
+        RETURN_IF_ERROR(query.Bind(1, log).Step().status());
+        return query.Integer(0);
     }
 
     /// Notes the change under this transaction's revision, which the first change mints.

@@ -35,6 +35,13 @@ struct Expected final {
     static Expected Revision(int64_t revision) { return Expected{revision}; }
 };
 
+/// One entry of a log.
+struct LogEntry final {
+    /// Rises by one from entry to entry; never used again.
+    int64_t sequence = 0;
+    std::string bytes;
+};
+
 /// A consistent view. Valid only inside the call that hands it out; one thread.
 class Reader {
  public:
@@ -47,6 +54,9 @@ class Reader {
                                       const std::string& after, size_t limit) const = 0;
     /// Generation of a plane's desired state; 0 for one that never advanced.
     virtual absl::StatusOr<int64_t> PlaneGeneration(const std::string& plane) const = 0;
+    /// At most `limit` entries after `sequence`, oldest first; for a negative one the newest `limit`.
+    virtual absl::StatusOr<std::vector<LogEntry>> ReadLog(const std::string& log, int64_t after,
+                                                          size_t limit) const = 0;
 };
 
 /// A serialisable transaction: all of its writes share one new revision and are seen by its own reads.
@@ -60,6 +70,11 @@ class Transaction : public Reader {
     virtual absl::Status Delete(const std::string& kind, const std::string& name, Expected expected) = 0;
     /// Mints the plane's next generation; at most once per transaction and plane does it rise. Returns it.
     virtual absl::StatusOr<int64_t> AdvancePlane(const std::string& plane) = 0;
+    /// Appends an entry and lets go of all but the last `keep` (at least 1); nothing when the log has an entry of that
+    /// `id`. No change that a watch sees.
+    virtual absl::Status AppendLog(const std::string& log, const std::string& id, const std::string& bytes,
+                                   int64_t keep) = 0;
+    virtual absl::Status DeleteLog(const std::string& log) = 0;
 };
 
 /// Kind of the Change that says that the generation of the plane of that name rose.

@@ -220,6 +220,41 @@ TEST_P(StoreConformance, WatchesFromARevisionInOrder) {
     EXPECT_GT(revisions[1], revisions[0]);
 }
 
+TEST_P(StoreConformance, ALogKeepsItsLastEntriesOncePerId) {
+    const auto append = [&](const std::string& log, const std::string& id) {
+        EXPECT_TRUE(
+            store_->Update([&](Transaction& transaction) { return transaction.AppendLog(log, id, "b" + id, 3); })
+                .ok());
+    };
+    const auto read = [&](const std::string& log, int64_t after, size_t limit) {
+        std::string text;
+        EXPECT_TRUE(store_
+                        ->View([&](const Reader& reader) -> absl::Status {
+                            ASSIGN_OR_RETURN(const auto entries, reader.ReadLog(log, after, limit));
+                            for (const LogEntry& entry : entries) {
+                                text += std::to_string(entry.sequence) + entry.bytes + " ";
+                            }
+                            return absl::OkStatus();
+                        })
+                        .ok());
+        return text;
+    };
+    for (const char* id : {"x", "y", "y", "z", "w"}) {
+        append("t/p", id);
+    }
+    append("t/other", "x");
+    EXPECT_EQ(read("t/p", 0, 10), "2by 3bz 4bw ");
+    EXPECT_EQ(read("t/p", -1, 2), "3bz 4bw ");
+    EXPECT_EQ(read("t/p", 3, 10), "4bw ");
+    EXPECT_EQ(read("t/p", 4, 10), "");
+    Reopen();
+    append("t/p", "v");
+    EXPECT_EQ(read("t/p", 0, 1), "3bz ");
+    EXPECT_TRUE(store_->Update([](Transaction& transaction) { return transaction.DeleteLog("t/p"); }).ok());
+    EXPECT_EQ(read("t/p", 0, 10), "");
+    EXPECT_EQ(read("t/other", 0, 10), "1bx ");
+}
+
 TEST_P(StoreConformance, AnEndedWatchIsSilent) {
     Recorder ended;
     Recorder running;

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/agent/descriptors.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kCommandThreads = 4;
 constexpr size_t kMaxCommands = 64;
+constexpr size_t kMaxEventsAtOnce = 200;
 constexpr std::chrono::seconds kDefaultCommandDeadline{30};
 
 }  // namespace
@@ -32,13 +34,14 @@ struct Agent::State final {
 
 Agent::Agent(WorkerIdentity identity, const sdk::ConnectorRegistry& registry, const Translator& translator,
              Commands& commands, LastGood last_good, runtime::Supervisor& supervisor, LinkOptions link,
-             base::Metrics& metrics)
+             base::Metrics& metrics, const events::EventLog* events)
     : identity_(std::move(identity)),
       registry_(registry),
       translator_(translator),
       commands_(commands),
       last_good_(std::move(last_good)),
       supervisor_(supervisor),
+      events_(events),
       generation_(metrics.GetGauge("millrace_config_generation", "Generation of the applied configuration.")),
       refusals_(
           metrics.GetCounter("millrace_config_refusals_total", "Pipeline configurations that were refused.")),
@@ -60,6 +63,7 @@ void Agent::Start() {
 void Agent::LoadLastGood() {
     v1::ConfigSnapshot snapshot;
     const absl::Status loaded = last_good_.Load(&snapshot);
+    MILLRACE_FAILPOINT_QUIET("agent.after_last_good_loaded");
     if (absl::IsNotFound(loaded)) {
         return;
     }
@@ -109,6 +113,8 @@ void Agent::FillHello(v1::Hello* hello) {
         DescribeConnector(*connector, hello->add_descriptors());
     }
     const std::lock_guard lock(mutex_);
+    // Whether the last ones of the connection before have arrived is not known: all that are kept go again.
+    events_sent_ = 0;
     hello->set_applied_epoch(state_->applied.epoch());
     hello->set_applied_generation(state_->applied.generation());
 }
@@ -149,11 +155,14 @@ void Agent::Apply(const v1::ConfigSnapshot& snapshot) {
                                  "Begin a new epoch after restoring the control plane's store.")}});
         return;
     }
+    MILLRACE_FAILPOINT_QUIET("agent.before_switch");
     const Assignment assignment = SwitchTo(snapshot);
+    MILLRACE_FAILPOINT_QUIET("agent.before_last_good_saved");
     if (const absl::Status saved = last_good_.Save(state_->applied); !saved.ok()) {
         base::LogError("the applied configuration cannot be kept for the next start",
                        {base::LogField(saved)});
     }
+    MILLRACE_FAILPOINT_QUIET("agent.after_last_good_saved");
     base::LogInfo("a configuration is applied", {{"epoch", snapshot.epoch()},
                                                  {"generation", snapshot.generation()},
                                                  {"pipelines", assignment.pipelines.size()},
@@ -256,6 +265,17 @@ void Agent::OnCommand(const v1::Command& command) {
 void Agent::FillFacts(v1::Facts* facts) {
     for (const runtime::PipelineFacts& pipeline : supervisor_.Facts()) {
         TranslateFacts(pipeline, identity_.worker_id, facts->add_pipelines());
+    }
+    if (events_ == nullptr) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    for (const events::LoggedEvent& logged : events_->Read(events_sent_, kMaxEventsAtOnce)) {
+        for (v1::PipelineFacts& pipeline : *facts->mutable_pipelines()) {
+            if (pipeline.name() == logged.pipeline) {
+                TranslateEvent(logged, identity_.worker_id, pipeline.add_events());
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 #include "data-plane/agent/commands.h"
 #include "data-plane/agent/control_link.h"
 #include "data-plane/agent/last_good.h"
+#include "data-plane/events/event_log.h"
 #include "data-plane/runtime/supervisor.h"
 
 namespace millrace::agent {
@@ -34,7 +35,7 @@ class Agent final : public LinkHandler {
  public:
     Agent(WorkerIdentity identity, const sdk::ConnectorRegistry& registry, const Translator& translator,
           Commands& commands, LastGood last_good, runtime::Supervisor& supervisor, LinkOptions link,
-          base::Metrics& metrics);
+          base::Metrics& metrics, const events::EventLog* events = nullptr);
     ~Agent() override;
 
     /// Applies the last-good configuration, if there is one, then dials.
@@ -68,11 +69,14 @@ class Agent final : public LinkHandler {
     Commands& commands_;
     const LastGood last_good_;
     runtime::Supervisor& supervisor_;
+    const events::EventLog* const events_;
     base::Gauge& generation_;
     base::Counter& refusals_;
 
     mutable std::mutex mutex_;
     std::condition_variable_any pending_changed_;
+    /// Events before it were sent in this connection.
+    uint64_t events_sent_ = 0;
     std::unique_ptr<State> state_;
     ControlLink link_;
     std::optional<CommandPool> pool_;

@@ -46,6 +46,21 @@ absl::StatusOr<config::FlushRules> Flush(const v1::FlushRules& proto) {
     return rules;
 }
 
+absl::StatusOr<sdk::RefusedValues> Refused(v1::PipelineSpec::RefusedValues proto) {
+    switch (proto) {
+        case v1::PipelineSpec::REFUSED_VALUES_UNSPECIFIED:
+        case v1::PipelineSpec::REFUSED_VALUES_DEAD_LETTER:
+            return sdk::RefusedValues::kDeadLetter;
+        case v1::PipelineSpec::REFUSED_VALUES_HOLD:
+            return sdk::RefusedValues::kHold;
+        case v1::PipelineSpec::REFUSED_VALUES_TEXT:
+            return sdk::RefusedValues::kText;
+        default:
+            return Invalid("what becomes of refused values is nothing that this worker knows",
+                           "Upgrade the worker, or set refused_values to dead-letter, hold or text.");
+    }
+}
+
 absl::Status CheckState(const v1::PipelineSpec& spec) {
     switch (spec.desired_state()) {
         case v1::PipelineSpec::DESIRED_STATE_RUNNING:
@@ -145,6 +160,16 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
         return Invalid("no tables are selected", "Name tables, e.g. \"public.*\", or \"*.*\" for all.");
     }
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
+    ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
+    for (const v1::TableOverride& table : proto.spec().table_overrides()) {
+        config.overrides.push_back({.schema = table.schema(),
+                                    .table = table.table(),
+                                    .paused = table.paused(),
+                                    .resync_counter = table.resync_counter(),
+                                    .resume_counter = table.resume_counter(),
+                                    .skip_first = table.skip_first_offset(),
+                                    .skip_next = table.skip_next_offset()});
+    }
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {
         return base::Annotate(source.status(), "source");

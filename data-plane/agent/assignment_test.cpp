@@ -50,6 +50,7 @@ class AssignmentTest : public ::testing::Test {
 TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     v1::PipelineConfig proto = Pipeline("shop");
     proto.mutable_spec()->mutable_flush()->set_rows(500);
+    proto.mutable_spec()->set_refused_values(v1::PipelineSpec::REFUSED_VALUES_TEXT);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_seconds(2);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_nanos(500'000'000);
     const auto config = translator_->Pipeline(proto);
@@ -63,6 +64,7 @@ TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     EXPECT_EQ(config->source.options.String("host"), "db");
     EXPECT_EQ(config->source.options.Integer("port"), 7) << "defaults are filled in";
     EXPECT_EQ(config->flush.rows, 500);
+    EXPECT_EQ(config->refused, sdk::RefusedValues::kText);
     EXPECT_FALSE(config->flush.bytes.has_value());
     EXPECT_EQ(config->flush.interval, std::chrono::milliseconds(2500));
     EXPECT_FALSE(config->paused);

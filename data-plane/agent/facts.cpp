@@ -57,6 +57,28 @@ v1::TableStatus::State State(apply::TableState state) {
     return v1::TableStatus::STATE_UNSPECIFIED;
 }
 
+v1::PipelineEvent::Type Type(events::EventType type) {
+    switch (type) {
+        case events::EventType::kSchemaChanged:
+            return v1::PipelineEvent::TYPE_SCHEMA_CHANGED;
+        case events::EventType::kTableHeld:
+            return v1::PipelineEvent::TYPE_TABLE_HELD;
+        case events::EventType::kTableRecovered:
+            return v1::PipelineEvent::TYPE_TABLE_RECOVERED;
+        case events::EventType::kTableSkipped:
+            return v1::PipelineEvent::TYPE_TABLE_SKIPPED;
+        case events::EventType::kCopyStarted:
+            return v1::PipelineEvent::TYPE_COPY_STARTED;
+        case events::EventType::kCopyFinished:
+            return v1::PipelineEvent::TYPE_COPY_FINISHED;
+        case events::EventType::kPublisherTakeover:
+            return v1::PipelineEvent::TYPE_PUBLISHER_TAKEOVER;
+        case events::EventType::kTablesChanged:
+            return v1::PipelineEvent::TYPE_TABLES_CHANGED;
+    }
+    return v1::PipelineEvent::TYPE_UNSPECIFIED;
+}
+
 void TranslatePublisher(const publish::PublisherFacts& facts, const std::string& worker_id,
                         v1::PublisherFacts* proto) {
     proto->set_state(State(facts.state));
@@ -93,6 +115,7 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     proto->set_append_only(facts.append_only);
     proto->set_rows_applied(facts.rows_applied);
     proto->set_batches_applied(facts.batches);
+    proto->set_dead_letters(facts.dead_letters);
     proto->set_lag_records(facts.records_waiting);
     proto->set_lag_bytes(facts.bytes_waiting);
     proto->set_lag_seconds(facts.lag_seconds);
@@ -106,6 +129,8 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     proto->set_error_reason(facts.reason);
     proto->set_remedy(facts.remedy);
     proto->set_attempts(facts.attempts);
+    proto->set_held_first_offset(facts.held_first_offset);
+    proto->set_held_next_offset(facts.held_next_offset);
     if (facts.next_retry_time_us > 0) {
         *proto->mutable_next_retry_time() = TimeUtil::MicrosecondsToTimestamp(facts.next_retry_time_us);
     }
@@ -155,6 +180,21 @@ void TranslateFacts(const runtime::PipelineFacts& facts, const std::string& work
     for (auto& [name, status] : tables) {
         *proto->add_tables() = std::move(status);
     }
+}
+
+void TranslateEvent(const events::LoggedEvent& logged, const std::string& worker_id,
+                    v1::PipelineEvent* proto) {
+    const events::Event& event = logged.event;
+    proto->set_id(event.id);
+    *proto->mutable_time() = TimeUtil::MicrosecondsToTimestamp(logged.time_us);
+    proto->set_type(Type(event.type));
+    proto->set_schema(event.schema);
+    proto->set_table(event.table);
+    proto->set_before(event.before);
+    proto->set_after(event.after);
+    proto->set_message(event.message);
+    proto->set_position(event.position);
+    proto->set_worker_id(worker_id);
 }
 
 }  // namespace millrace::agent

@@ -4,9 +4,11 @@
 
 #include <string>
 
+#include "data-plane/events/event_log.h"
 #include "data-plane/runtime/pipeline_facts.h"
 
 namespace millrace::v1 {
+class PipelineEvent;
 class PipelineFacts;
 }  // namespace millrace::v1
 
@@ -17,5 +19,7 @@ namespace millrace::agent {
 /// how it is applied.
 void TranslateFacts(const runtime::PipelineFacts& facts, const std::string& worker_id,
                     v1::PipelineFacts* proto);
+
+void TranslateEvent(const events::LoggedEvent& logged, const std::string& worker_id, v1::PipelineEvent* proto);
 
 }  // namespace millrace::agent

@@ -34,6 +34,7 @@ TEST(Facts, ATableOfTheConsumerCarriesItsWorkerAndError) {
     runtime::PipelineFacts facts = Facts();
     apply::TableFacts table = Table("orders", apply::TableState::kHeld);
     table.rows_applied = 12;
+    table.dead_letters = 5;
     table.records_waiting = 3;
     table.error = "column missing";
     table.reason = "SCHEMA";
@@ -45,6 +46,7 @@ TEST(Facts, ATableOfTheConsumerCarriesItsWorkerAndError) {
     EXPECT_EQ(proto.tables(0).state(), v1::TableStatus::STATE_HELD);
     EXPECT_EQ(proto.tables(0).worker_id(), "w1");
     EXPECT_EQ(proto.tables(0).rows_applied(), 12);
+    EXPECT_EQ(proto.tables(0).dead_letters(), 5);
     EXPECT_EQ(proto.tables(0).lag_records(), 3);
     EXPECT_EQ(proto.tables(0).error(), "column missing");
     EXPECT_EQ(proto.tables(0).error_reason(), "SCHEMA");

@@ -34,6 +34,16 @@ void ApplyMetrics::Applied(int64_t changes, double seconds, int64_t holes) {
     }
 }
 
+void ApplyMetrics::DeadLettered(const std::map<std::string, int64_t>& columns) {
+    for (const auto& [column, count] : columns) {
+        metrics_
+            .GetCounter("millrace_dead_letters_total",
+                        "Values that the destination could not hold and keeps in _millrace.dead_letters.",
+                        {{"pipeline", pipeline_}, {"table", table_}, {"column", column}})
+            .Add(static_cast<double>(count));
+    }
+}
+
 void ApplyMetrics::Failed(const std::string& reason) {
     metrics_
         .GetCounter("millrace_apply_errors_total", "Errors on the way into the destination.",

@@ -2,6 +2,8 @@
 /// (table_facts).
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/metrics.h"
@@ -17,6 +19,8 @@ class ApplyMetrics final {
     void NameTable(const std::string& table);
 
     void Applied(int64_t changes, double seconds, int64_t holes);
+    /// Values by column, "" for whole rows.
+    void DeadLettered(const std::map<std::string, int64_t>& columns);
     void Failed(const std::string& reason);
     void SetLag(double seconds);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/backoff.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/apply/assigned_tables.h"
@@ -32,7 +33,7 @@ constexpr seconds kRevokeGrace{5};
 struct Consumer::Impl final : bus::GroupMembership::Listener {
     Impl(config::KafkaConfig kafka_config, config::PipelineConfig pipeline_config, std::string member_name,
          sdk::Destination& destination_ref, CodecFactory codec_factory, base::Metrics& metrics_ref,
-         WorkerPool& pool_ref, ConsumerLimits consumer_limits)
+         WorkerPool& pool_ref, ConsumerLimits consumer_limits, events::Recorder event_recorder)
         : kafka(std::move(kafka_config)),
           pipeline(std::move(pipeline_config)),
           member(std::move(member_name)),
@@ -41,7 +42,9 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
           metrics(metrics_ref),
           pool(pool_ref),
           schemas(kafka, pipeline.id),
+          recorder(std::move(event_recorder)),
           paused(pipeline.paused),
+          overrides(pipeline.overrides),
           feed(tables, pool_ref, consumer_limits),
           tables(pool_ref) {}
 
@@ -49,6 +52,8 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
     absl::Status Join();
     absl::Status Stop(milliseconds grace);
     void SetPaused(bool pause);
+    void Order(std::vector<config::TableOverride> wanted);
+    [[nodiscard]] TableOrders OrdersFor(const std::string& topic) const;
 
     // The poll thread.
     void Run();
@@ -75,9 +80,12 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
     mutable std::mutex health_mutex;
     absl::Status health;
 
-    /// Guards `paused` against an assignment at the same moment.
+    const events::Recorder recorder;
+
+    /// Guards what follows against an assignment at the same moment.
     std::mutex pause_mutex;
     bool paused;
+    std::vector<config::TableOverride> overrides;
 
     RecordFeed feed;
     /// After the feed: steps in flight use it.
@@ -92,6 +100,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
 };
 
 absl::Status Consumer::Impl::Join() {
+    MILLRACE_FAILPOINT("apply.before_join");
     ASSIGN_OR_RETURN(group, bus::GroupMembership::Join(
                                 kafka, config::AssignmentGroup(kafka.topic_prefix, pipeline.id),
                                 config::TableTopicPattern(kafka.topic_prefix, pipeline.id), member, *this));
@@ -126,6 +135,28 @@ void Consumer::Impl::SetPaused(bool pause) {
     paused = pause;
     tables.ForAll([&](TableActor& actor) {
         actor.RequestPause(pause);
+        pool.Wake(actor);
+    });
+}
+
+TableOrders Consumer::Impl::OrdersFor(const std::string& topic) const {
+    for (const config::TableOverride& wanted : overrides) {
+        if (config::TableTopic(kafka.topic_prefix, pipeline.id, wanted.schema, wanted.table) == topic) {
+            return {.paused = wanted.paused,
+                    .resync_counter = wanted.resync_counter,
+                    .resume_counter = wanted.resume_counter,
+                    .skip_first = wanted.skip_first,
+                    .skip_next = wanted.skip_next};
+        }
+    }
+    return {};
+}
+
+void Consumer::Impl::Order(std::vector<config::TableOverride> wanted) {
+    const std::lock_guard lock(pause_mutex);
+    overrides = std::move(wanted);
+    tables.ForAll([&](TableActor& actor) {
+        actor.Order(OrdersFor(actor.topic()));
         pool.Wake(actor);
     });
 }
@@ -182,17 +213,30 @@ void Consumer::Impl::SetHealth(const absl::Status& status) {
 std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) {
     TableIdentity identity{++actors_made, {pipeline.name, pipeline.uid, topic}, [this, topic] {
                                return schemas.TableOf(topic);
-                           }};
+                           },
+                           pipeline.refused};
+    // A table that is paused from the start is to be named too.
+    if (const auto name = config::TableOfTopic(kafka.topic_prefix, pipeline.id, topic)) {
+        identity.schema = name->schema;
+        identity.table = name->table;
+    }
+    for (const config::TableOverride& wanted : overrides) {
+        if (config::TableTopic(kafka.topic_prefix, pipeline.id, wanted.schema, wanted.table) == topic) {
+            identity.schema = wanted.schema;
+            identity.table = wanted.table;
+        }
+    }
     return std::make_unique<TableActor>(
         std::move(identity), ResolveLimits(pipeline.flush, destination.flush_defaults()), destination,
         codecs(), [this](uint64_t id) { return schemas.Lookup(id); }, feed,
-        ApplyMetrics(metrics, pipeline.name), clock, feed.total_bytes());
+        ApplyMetrics(metrics, pipeline.name), clock, feed.total_bytes(), recorder);
 }
 
 void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
     if (stopping) {
         return;
     }
+    MILLRACE_FAILPOINT_QUIET("apply.before_assign");
     const std::lock_guard lock(pause_mutex);
     for (const std::string& topic : topics) {
         if (tables.Find(topic) != nullptr) {
@@ -200,8 +244,10 @@ void Consumer::Impl::OnAssigned(const std::vector<std::string>& topics) {
         }
         TableActor& actor = *tables.Insert(MakeActor(topic)).actor;
         actor.RequestPause(paused);
+        actor.Order(OrdersFor(topic));
         pool.Wake(actor);
     }
+    MILLRACE_FAILPOINT_QUIET("apply.after_assign");
     base::LogInfo("tables assigned", {{"pipeline", pipeline.name}, {"tables", topics.size()}});
 }
 
@@ -210,6 +256,7 @@ void Consumer::Impl::OnRevoked(const std::vector<std::string>& topics, bool lost
         feed.Forget(topic);
     }
     tables.Remove(topics, clock.Now() + (lost ? seconds(0) : kRevokeGrace));
+    MILLRACE_FAILPOINT_QUIET("apply.after_revoke");
     base::LogInfo("tables given away",
                   {{"pipeline", pipeline.name}, {"tables", topics.size()}, {"lost", lost}});
 }
@@ -225,9 +272,9 @@ void Consumer::Impl::Tick(TimePoint now) {
 
 Consumer::Consumer(config::KafkaConfig kafka, config::PipelineConfig pipeline, std::string member,
                    sdk::Destination& destination, CodecFactory codecs, base::Metrics& metrics,
-                   WorkerPool& pool, ConsumerLimits limits)
+                   WorkerPool& pool, ConsumerLimits limits, events::Recorder recorder)
     : impl_(std::make_unique<Impl>(std::move(kafka), std::move(pipeline), std::move(member), destination,
-                                   std::move(codecs), metrics, pool, limits)) {}
+                                   std::move(codecs), metrics, pool, limits, std::move(recorder))) {}
 
 Consumer::~Consumer() {
     // What is still in flight is awaited by the members' destructors.
@@ -245,6 +292,10 @@ void Consumer::Pause() {
 }
 void Consumer::Resume() {
     impl_->SetPaused(false);
+}
+
+void Consumer::Order(std::vector<config::TableOverride> overrides) {
+    impl_->Order(std::move(overrides));
 }
 
 void Consumer::Kick() {

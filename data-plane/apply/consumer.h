@@ -16,6 +16,7 @@
 #include "data-plane/apply/worker_pool.h"
 #include "data-plane/codec/event_codec.h"
 #include "data-plane/config/pipeline_config.h"
+#include "data-plane/events/event_log.h"
 
 namespace millrace::apply {
 
@@ -27,7 +28,7 @@ class Consumer final {
     /// `member`: this worker's name, for people. References outlive the consumer. `pool`: see WorkerPool.
     Consumer(config::KafkaConfig kafka, config::PipelineConfig pipeline, std::string member,
              sdk::Destination& destination, CodecFactory codecs, base::Metrics& metrics, WorkerPool& pool,
-             ConsumerLimits limits = {});
+             ConsumerLimits limits = {}, events::Recorder recorder = {});
     /// Waits for batches in flight, however long; Stop first.
     ~Consumer();
     Consumer(const Consumer&) = delete;
@@ -41,6 +42,8 @@ class Consumer final {
     void Pause();
     /// Goes on from the checkpoints. Returns at once.
     void Resume();
+    /// What verbs ask of single tables now. Returns at once.
+    void Order(std::vector<config::TableOverride> overrides);
     /// Tries every retrying or held table now, those that wait for an operator too.
     void Kick();
 

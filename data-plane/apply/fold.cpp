@@ -50,6 +50,7 @@ absl::Status BatchFolder::Add(const sdk::ChangeEvent& event, RecordOrigin origin
         Truncate();
         ++truncates_;
     }
+    now_ = event.position;
     Fold(event, after);
     Count(event, std::move(origin));
     return absl::OkStatus();
@@ -170,7 +171,7 @@ void BatchFolder::Truncate() {
 }
 
 void BatchFolder::Append(RowView after) {
-    rows_.push_back({Known::kFull, -1});
+    rows_.push_back({Known::kFull, -1, now_});
     cells_.insert(cells_.end(), after.begin(), after.end());
 }
 
@@ -219,7 +220,7 @@ BatchFolder::Known BatchFolder::Overlay(Known state, const Cell* old_cells, RowV
 void BatchFolder::Store(uint32_t row, Known known, int source_key) {
     std::copy(scratch_.begin(), scratch_.end(), cells_.begin() + static_cast<ptrdiff_t>(row * width_));
     const bool own = known != Known::kPartial || source_key < 0 || IsOwnKey(row, source_key);
-    rows_[row] = {known, own ? -1 : source_key};
+    rows_[row] = {known, own ? -1 : source_key, now_};
 }
 
 void BatchFolder::Update(uint32_t row, RowView after, RowView before) {
@@ -241,7 +242,7 @@ void BatchFolder::MarkGone(uint32_t row) {
             cells_[row * width_ + i] = Cell::Null();
         }
     }
-    rows_[row] = {Known::kGone, -1};
+    rows_[row] = {Known::kGone, -1, now_};
 }
 
 int BatchFolder::SourceKeyOf(uint32_t row) {
@@ -295,7 +296,7 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
         const Kind kind = row.known == Known::kFull      ? Kind::kFull
                           : row.known == Known::kPartial ? Kind::kPartial
                                                          : Kind::kGone;
-        batch.rows.push_back({kind, row.source_key});
+        batch.rows.push_back({kind, row.source_key, row.position});
     }
     batch.cells = std::move(cells_);
     batch.source_keys = std::move(source_keys_);

@@ -65,6 +65,7 @@ class BatchFolder final {
         Known known = Known::kNothing;
         /// Index into source_keys_ when unchanged cells come from another key, else -1.
         int source_key = -1;
+        sdk::Position position = {};
     };
 
     absl::Status Check(const sdk::ChangeEvent& event);
@@ -99,6 +100,8 @@ class BatchFolder final {
     /// Reused from event to event.
     std::vector<sdk::Cell> patched_;
     std::vector<sdk::Cell> scratch_;
+    /// Of the event that is being folded.
+    sdk::Position now_;
 
     bool truncate_first_ = false;
     bool only_copy_ = true;

@@ -233,6 +233,7 @@ TEST_F(Fold, BatchRemembersOffsetsPositionsAndOwners) {
     EXPECT_EQ(batch.next_offset, 46);
     EXPECT_EQ(batch.bytes, 150);
     EXPECT_EQ(batch.last, second.position);
+    EXPECT_EQ(batch.rows.back().position, second.position);
     EXPECT_EQ(batch.last_commit_time_us, 2'000'000);
     EXPECT_EQ(batch.generation, 1U);
     EXPECT_EQ(owner.use_count(), 2);

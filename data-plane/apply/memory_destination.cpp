@@ -128,6 +128,7 @@ class MemoryWriter final : public sdk::TableWriter {
         table.checkpoint.next_offset = batch.next_offset;
         table.checkpoint.last = batch.last;
         table.checkpoint.generation = batch.generation;
+        result.dead_letters_standing = table.checkpoint.dead_letters;
         return absl::OkStatus();
     }
 

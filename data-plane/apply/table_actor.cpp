@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -30,7 +31,8 @@ constexpr char kFencedRemedy[] =
 
 TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destination& destination,
                        std::unique_ptr<codec::EventCodec> codec, codec::SchemaLookup schemas, TablePort& port,
-                       ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes)
+                       ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes,
+                       events::Recorder recorder)
     : identity_(std::move(identity)),
       destination_(destination),
       codec_(std::move(codec)),
@@ -38,22 +40,26 @@ TableActor::TableActor(TableIdentity identity, FlushLimits limits, sdk::Destinat
       look_up_([this](uint64_t id) { return LookUp(id); }),
       port_(port),
       clock_(clock),
+      recorder_(std::move(recorder)),
       inbox_(total_bytes),
       policy_(limits),
       backoff_(kFirstRetry, kLongestRetry),
       metrics_(std::move(metrics)) {
     facts_.topic = identity_.stream.topic;
+    facts_.schema = identity_.schema;
+    facts_.table = identity_.table;
 }
 
 std::optional<TimePoint> TableActor::Step() {
     const TimePoint now = clock_.Now();
+    TakeOrders();
     const bool kicked = kicked_.exchange(false);
     if (stop_requested_) {
         Release();
         Enter(TableState::kStopped);
         return std::nullopt;
     }
-    if (pause_requested_) {
+    if (Paused()) {
         if (taken_over_) {
             Release();
         }
@@ -63,6 +69,10 @@ std::optional<TimePoint> TableActor::Step() {
         return std::nullopt;
     }
     if (waiting_to_retry_) {
+        if (seek_patiently_ && !seeking_) {
+            waiting_to_retry_ = false;
+            return SeekTruncate(true, now);
+        }
         if (!kicked && (!retry_at_ || now < *retry_at_)) {
             if (taken_over_ && port_.UnderPressure()) {
                 // Memory that waits must not stop the tables that work; the way back starts at the
@@ -110,16 +120,24 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     if (absl::Status status = OpenWriter(); !status.ok()) {
         return OnError(status, Stage::kTakeOver, now);
     }
+    MILLRACE_FAILPOINT_QUIET("apply.before_take_over");
     absl::StatusOr<sdk::Checkpoint> checkpoint = writer_->TakeOver();
+    MILLRACE_FAILPOINT_QUIET("apply.after_take_over");
     if (!checkpoint.ok()) {
         return OnError(checkpoint.status(), Stage::kTakeOver, now);
     }
-    if (stop_requested_ || pause_requested_) {
+    if (stop_requested_ || Paused()) {
         return now;
     }
     base::LogInfo("table taken over",
                   {{"topic", topic()}, {"offset", checkpoint->next_offset}, {"epoch", checkpoint->epoch}});
     taken_over_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        facts_.dead_letters = checkpoint->dead_letters;
+    }
+    checkpoint_offset_ = checkpoint->next_offset;
+    BeginSkip(checkpoint->next_offset);
     folder_.Reset(checkpoint->generation);
     only_copy_so_far_ = checkpoint->next_offset == 0;
     if (failed_stage_ == Stage::kTakeOver) {
@@ -129,6 +147,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
         Enter(TableState::kLive);
     }
     port_.Subscribe(*this, checkpoint->next_offset, inbox_.session());
+    MILLRACE_FAILPOINT_QUIET("apply.after_subscribe");
     return std::nullopt;
 }
 
@@ -141,7 +160,10 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
         return SealAndApply(now);
     }
     if (folder_.empty()) {
-        if (failed_stage_ && inbox_.at_end()) {
+        if (seeking_ && inbox_.at_end() && !seek_patiently_) {
+            return EndSeek(now);
+        }
+        if (!seeking_ && failed_stage_ && inbox_.at_end()) {
             Recovered();
             Enter(TableState::kLive);
         }
@@ -161,7 +183,12 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             }
             NoteOldestTaken();
         }
+        MILLRACE_FAILPOINT_QUIET("apply.before_fold");
         bus::Record& record = work_[work_at_];
+        if (PassesOver(record)) {
+            Drop(record);
+            continue;
+        }
         absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
         if (status.ok() && folder_.MustFlush(decoded_.event.schema->id)) {
             return false;
@@ -203,16 +230,20 @@ absl::StatusOr<sdk::SchemaPtr> TableActor::LookUp(uint64_t schema_id) {
 }
 
 std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
+    MILLRACE_FAILPOINT_QUIET("apply.before_seal");
     sealed_held_ = HeldNow();
     sealed_only_copy_ = folder_.only_copy() && (only_copy_so_far_ || folder_.truncated());
     sealed_ = folder_.Seal(sealed_only_copy_);
+    sealed_->refused = identity_.refused;
     sealed_cost_ = std::exchange(folded_cost_, 0);
     return ApplySealed(now);
 }
 
 std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
     const TimePoint began = clock_.Now();
+    MILLRACE_FAILPOINT_QUIET("apply.before_apply");
     const absl::StatusOr<sdk::ApplyResult> result = writer_->Apply(*sealed_);
+    MILLRACE_FAILPOINT_QUIET("apply.after_apply");
     if (!result.ok()) {
         return OnError(result.status(), Stage::kApply, now);
     }
@@ -223,6 +254,7 @@ std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
 void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     const sdk::Batch batch = std::move(*sealed_);
     sealed_.reset();
+    checkpoint_offset_ = batch.next_offset;
     only_copy_so_far_ = sealed_only_copy_;
     policy_.Applied();
     fenced_ = 0;
@@ -231,6 +263,8 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     {
         const std::lock_guard lock(mutex_);
         metrics_.Applied(batch.events, took, holes);
+        metrics_.DeadLettered(result.dead_letters);
+        facts_.dead_letters = result.dead_letters_standing;
         facts_.rows_applied += batch.events - batch.truncates;
         ++facts_.batches;
         facts_.last_commit_time_us = batch.last_commit_time_us;
@@ -241,6 +275,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     NoteOldestTaken();
     Recovered();
     Enter(TableState::kLive);
+    MILLRACE_FAILPOINT_QUIET("apply.before_commit_applied");
     port_.CommitApplied(topic(), inbox_.MarkApplied(batch.events, sealed_cost_, batch.next_offset));
 }
 
@@ -254,7 +289,17 @@ std::optional<TimePoint> TableActor::OnError(const absl::Status& status, Stage s
     const bool held = remediation == Remediation::kHold || remediation == Remediation::kFail ||
                       (retry && *retry - now >= kHeldRetry);
     if (held) {
+        const bool may_seek = stage != Stage::kTakeOver && orders_.resync_counter > 0 && !seeking_ &&
+                              base::ReasonOf(status) != kOffsetGoneReason;
+        NoteHeldRange(status, stage);
         Release();
+        if (may_seek) {
+            // It was copied anew once: perhaps that copy stands behind what it is held at.
+            held_error_ = status;
+            ShowError(status, TableState::kHeld, retry, now);
+            waiting_to_retry_ = false;
+            return SeekTruncate(seek_patiently_, now);
+        }
     }
     ShowError(status, held ? TableState::kHeld : TableState::kRetrying, retry, now);
     return retry;
@@ -311,6 +356,9 @@ void TableActor::ShowError(const absl::Status& status, TableState state, std::op
                         std::chrono::duration_cast<std::chrono::microseconds>(*retry - now).count()
                   : 0;
     }
+    if (news && state == TableState::kHeld) {
+        RecordEvent(events::EventType::kTableHeld, std::string(status.message()));
+    }
     if (news) {
         base::Log(state == TableState::kHeld ? base::LogLevel::kError : base::LogLevel::kWarning,
                   state == TableState::kHeld ? "table held" : "table cannot be applied now, will retry",
@@ -325,12 +373,19 @@ void TableActor::Recovered() {
     }
     failed_stage_.reset();
     failing_ = false;
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    const bool was_held = facts_.state == TableState::kHeld;
+    facts_.held_first_offset = 0;
+    facts_.held_next_offset = 0;
     facts_.error.clear();
     facts_.reason.clear();
     facts_.remedy.clear();
     facts_.attempts = 0;
     facts_.next_retry_time_us = 0;
+    lock.unlock();
+    if (was_held && !Paused()) {
+        RecordEvent(events::EventType::kTableRecovered, "the table is applied again");
+    }
 }
 
 void TableActor::Release() {
@@ -348,6 +403,7 @@ void TableActor::Release() {
     folder_.Reset(0);
     folded_cost_ = 0;
     sealed_.reset();
+    seeking_ = false;
     if (std::exchange(taken_over_, false)) {
         port_.Unsubscribe(*this);
     }

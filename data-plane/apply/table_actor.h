@@ -21,6 +21,7 @@
 #include "data-plane/apply/table_facts.h"
 #include "data-plane/apply/worker_pool.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/events/event_log.h"
 
 namespace millrace::apply {
 
@@ -46,6 +47,22 @@ struct TableIdentity final {
     sdk::StreamId stream;
     /// Asked once a step until it answers; may block. NotFound is retried.
     std::function<absl::StatusOr<sdk::TableTarget>()> target;
+    sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
+    /// Names as far as they are known before the table is taken over.
+    std::string schema = {};
+    std::string table = {};
+};
+
+/// What verbs ask of a table.
+struct TableOrders final {
+    bool paused = false;
+    /// Rises with every resync; what a table is held at is passed over until the copy that answers it.
+    int64_t resync_counter = 0;
+    /// Rises with every resume: try again now.
+    int64_t resume_counter = 0;
+    /// Offsets [first, next) are passed over when the table is taken over exactly at `skip_first`.
+    int64_t skip_first = 0;
+    int64_t skip_next = 0;
 };
 
 /// Steps run one at a time (WorkerPool); everything else from any thread, followed by a wake-up of the job.
@@ -54,7 +71,8 @@ class TableActor final : public WorkerPool::Job {
     /// `schemas` may block. All references outlive the actor.
     TableActor(TableIdentity identity, FlushLimits limits, sdk::Destination& destination,
                std::unique_ptr<codec::EventCodec> codec, codec::SchemaLookup schemas, TablePort& port,
-               ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes);
+               ApplyMetrics metrics, const Clock& clock, std::atomic<int64_t>& total_bytes,
+               events::Recorder recorder = {});
 
     std::optional<TimePoint> Step() override;
 
@@ -64,7 +82,10 @@ class TableActor final : public WorkerPool::Job {
 
     /// No further batch begins; the one in flight ends. For good.
     void RequestStop() { stop_requested_ = true; }
+    /// Pauses together with every other table of the pipeline.
     void RequestPause(bool pause) { pause_requested_ = pause; }
+    /// A counter that has risen since the last call is acted upon; the first call only says where they stand.
+    void Order(const TableOrders& orders);
     /// Tries a retrying or held table now.
     void Kick() { kicked_ = true; }
 
@@ -85,6 +106,19 @@ class TableActor final : public WorkerPool::Job {
     std::optional<TimePoint> Drain(TimePoint now);
     /// Folds until nothing waits (true) or the batch must be sealed (false).
     absl::StatusOr<bool> FoldWaiting(TimePoint now);
+    /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate that is
+    /// looked for.
+    bool PassesOver(const bus::Record& record);
+    void Drop(bus::Record& record);
+    [[nodiscard]] bool Paused() const { return pause_requested_ || table_paused_; }
+    void TakeOrders();
+    void BeginSkip(int64_t offset);
+    std::optional<TimePoint> SeekTruncate(bool patiently, TimePoint now);
+    /// The end was reached without the truncate that is looked for.
+    std::optional<TimePoint> EndSeek(TimePoint now);
+    void NoteHeldRange(const absl::Status& status, Stage stage);
+    void RecordEvent(events::EventType type, std::string message, std::string position = {},
+                     std::string id = {});
     std::optional<TimePoint> SealAndApply(TimePoint now);
     std::optional<TimePoint> ApplySealed(TimePoint now);
     void OnApplied(const sdk::ApplyResult& result, TimePoint began);
@@ -114,6 +148,9 @@ class TableActor final : public WorkerPool::Job {
     std::atomic<bool> pause_requested_{false};
     std::atomic<bool> kicked_{false};
     std::atomic<bool> failing_{false};
+    std::atomic<bool> table_paused_{false};
+    std::atomic<bool> orders_changed_{false};
+    const events::Recorder recorder_;
     Inbox inbox_;
 
     // Of the step alone.
@@ -137,10 +174,21 @@ class TableActor final : public WorkerPool::Job {
     std::optional<Stage> failed_stage_;
     int fenced_ = 0;
     int64_t holes_reported_ = 0;
+    int64_t checkpoint_offset_ = 0;
+    /// Records below it are passed over.
+    int64_t skip_below_ = 0;
+    /// Nothing but a truncate is folded: what it empties need not be applied. `patient`: also beyond the topic's
+    /// present end.
+    bool seeking_ = false;
+    bool seek_patiently_ = false;
+    bool ordered_ = false;
+    TableOrders orders_;
+    absl::Status held_error_;
     base::Backoff backoff_;
 
     mutable std::mutex mutex_;
     TableFacts facts_;
+    std::optional<TableOrders> wanted_orders_;
     /// Commit time of the oldest change folded or sealed, and of the oldest that was let go unapplied; 0
     /// without one.
     int64_t oldest_us_ = 0;

@@ -87,6 +87,7 @@ class TableActorTest : public testing::Test {
         if (batch != nullptr && moment == Moment::kBeforeApply) {
             tried_.push_back({batch->first_offset, batch->next_offset});
             append_.push_back(batch->append);
+            refused_.push_back(batch->refused);
         }
         if (!faults_.empty() && faults_.front().moment == moment) {
             absl::Status status = faults_.front().status;
@@ -166,6 +167,7 @@ class TableActorTest : public testing::Test {
     int64_t most_events_ = 0;
     std::vector<std::pair<int64_t, int64_t>> tried_;
     std::vector<bool> append_;
+    std::vector<sdk::RefusedValues> refused_;
     MemoryDestination destination_{
         store_, {}, [this](Moment moment, const std::string&, const sdk::Batch* batch) {
             return Inject(moment, batch);

@@ -41,6 +41,32 @@ TEST_F(TableActorTest, TakesOverReadsFromTheCheckpointAndApplies) {
         std::string::npos);
 }
 
+TEST_F(TableActorTest, DeadLettersAreAskedForAndShown) {
+    ASSERT_TRUE(store_
+                    .Transact(kTopic,
+                              [](MemoryTable& table) {
+                                  table.checkpoint.dead_letters = 3;
+                                  return absl::OkStatus();
+                              })
+                    .ok());
+    Start();
+    Run();
+    EXPECT_EQ(Facts().dead_letters, 3);
+    ProduceInserts(0, 1);
+    Run();
+    EXPECT_THAT(refused_, ElementsAre(sdk::RefusedValues::kDeadLetter));
+    EXPECT_EQ(Facts().dead_letters, 3);
+    ApplyMetrics metrics(metrics_, "shop");
+    metrics.NameTable("public.orders");
+    metrics.DeadLettered({{"", 1}, {"total", 2}});
+    const std::string text = metrics_.Render();
+    for (const char* line :
+         {"millrace_dead_letters_total{column=\"\",pipeline=\"shop\",table=\"public.orders\"} 1",
+          "millrace_dead_letters_total{column=\"total\",pipeline=\"shop\",table=\"public.orders\"} 2"}) {
+        EXPECT_NE(text.find(line), std::string::npos) << text;
+    }
+}
+
 TEST_F(TableActorTest, ASchemaChangeEndsTheBatch) {
     const sdk::SchemaPtr wider = OrdersSchema(1);
     Know(wider);

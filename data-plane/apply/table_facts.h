@@ -39,6 +39,8 @@ struct TableFacts final {
     /// Since this worker took the table over.
     int64_t rows_applied = 0;
     int64_t batches = 0;
+    /// Values that stand in the destination's dead letters.
+    int64_t dead_letters = 0;
 
     /// Fetched and not applied yet.
     int64_t records_waiting = 0;
@@ -56,6 +58,9 @@ struct TableFacts final {
     std::string remedy;
     /// Failures in a row.
     int attempts = 0;
+    /// The records that it is held at, Kafka offsets [first, next); next is 0 where none are.
+    int64_t held_first_offset = 0;
+    int64_t held_next_offset = 0;
     int64_t next_retry_time_us = 0;
 };
 

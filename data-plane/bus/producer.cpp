@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "data-plane/bus/kafka_client.h"
 #include "data-plane/bus/kafka_error.h"
@@ -211,13 +212,16 @@ absl::StatusOr<std::unique_ptr<TransactionalProducer>> TransactionalProducer::Cr
 }
 
 absl::Status TransactionalProducer::Init() {
+    MILLRACE_FAILPOINT("bus.before_init_transactions");
     return impl_->Persist("initialising transactions of " + impl_->id,
                           [this] { return rd_kafka_init_transactions(impl_->handle(), kSliceMs); });
 }
 
 absl::Status TransactionalProducer::Begin() {
+    MILLRACE_FAILPOINT("bus.before_begin");
     RETURN_IF_ERROR(impl_->Persist("beginning a transaction of " + impl_->id,
                                    [this] { return rd_kafka_begin_transaction(impl_->handle()); }));
+    MILLRACE_FAILPOINT("bus.after_begin");
     impl_->in_transaction = true;
     impl_->delivery_code = 0;
     impl_->delivery_topic.clear();
@@ -268,6 +272,7 @@ absl::Status TransactionalProducer::Produce(const std::string& topic, std::strin
 }
 
 absl::Status TransactionalProducer::Commit() {
+    MILLRACE_FAILPOINT("bus.before_commit");
     const absl::Status status = impl_->Persist("committing a transaction of " + impl_->id, [this] {
         return rd_kafka_commit_transaction(impl_->handle(), kSliceMs);
     });

@@ -31,6 +31,7 @@ sdk::Column FromRecord(const v1::ColumnSchema& record) {
     column.nullable = record.nullable();
     column.key_ordinal = record.key_ordinal();
     column.source_id = record.source_id();
+    column.declared_type = record.declared_type();
     return column;
 }
 
@@ -44,6 +45,7 @@ void ToRecord(const sdk::Column& column, v1::ColumnSchema& record) {
     record.set_nullable(column.nullable);
     record.set_key_ordinal(column.key_ordinal);
     record.set_source_id(column.source_id);
+    record.set_declared_type(column.declared_type);
 }
 
 }  // namespace

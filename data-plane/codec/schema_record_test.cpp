@@ -28,7 +28,8 @@ sdk::TableSchema Orders() {
                          .source_type = "text[]",
                          .type = sdk::LogicalType::kArray,
                          .element = sdk::LogicalType::kText,
-                         .source_id = 4};
+                         .source_id = 4,
+                         .declared_type = "public.tags"};
     schema.id = sdk::ComputeSchemaId(schema);
     return schema;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/byte_count.h"
+#include "connectors/sdk/batch.h"
 #include "connectors/sdk/options.h"
 #include "connectors/sdk/source.h"
 
@@ -37,6 +38,20 @@ struct FlushRules final {
     std::optional<std::chrono::milliseconds> interval;
 };
 
+/// What the verbs have asked of one table; see TableOverride in resources.proto.
+struct TableOverride final {
+    std::string schema;
+    std::string table;
+    bool paused = false;
+    int64_t resync_counter = 0;
+    int64_t resume_counter = 0;
+    /// Kafka offsets [first, next) that are passed over while the table stands exactly at `first`.
+    int64_t skip_first = 0;
+    int64_t skip_next = 0;
+
+    friend bool operator==(const TableOverride&, const TableOverride&) = default;
+};
+
 struct PipelineConfig final {
     /// "tenants/{t}/pipelines/{p}".
     std::string name;
@@ -50,6 +65,8 @@ struct PipelineConfig final {
     bool paused = false;
     bool removed = false;
     FlushRules flush;
+    sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
+    std::vector<TableOverride> overrides;
 };
 
 }  // namespace millrace::config

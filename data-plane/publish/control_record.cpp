@@ -39,7 +39,11 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .topic = proto.topic(),
                                    .copied = proto.copied(),
                                    .copied_at = proto.copied_at_lsn(),
-                                   .rows = proto.rows()};
+                                   .rows = proto.rows(),
+                                   .resync_counter = proto.resync_counter(),
+                                   .source_table_id = proto.source_table_id(),
+                                   .schema_id = proto.schema_id(),
+                                   .columns = {proto.columns().begin(), proto.columns().end()}};
     return absl::OkStatus();
 }
 
@@ -70,6 +74,10 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_copied(table.copied);
     proto.set_copied_at_lsn(table.copied_at);
     proto.set_rows(table.rows);
+    proto.set_resync_counter(table.resync_counter);
+    proto.set_source_table_id(table.source_table_id);
+    proto.set_schema_id(table.schema_id);
+    proto.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
     return proto.SerializeAsString();
 }
 

@@ -47,26 +47,50 @@ void FactsBoard::Update(const std::function<void(PublisherFacts&)>& change) {
     change(facts_);
 }
 
+void WantedOverrides::Set(std::vector<config::TableOverride> overrides) {
+    const std::lock_guard lock(mutex_);
+    overrides_ = std::move(overrides);
+    ++version_;
+}
+
+int64_t WantedOverrides::ResyncOf(const std::string& schema, const std::string& table) const {
+    const std::lock_guard lock(mutex_);
+    for (const config::TableOverride& wanted : overrides_) {
+        if (wanted.schema == schema && wanted.table == table) {
+            return wanted.resync_counter;
+        }
+    }
+    return 0;
+}
+
 PublisherFacts FactsBoard::Read() const {
     const std::lock_guard lock(mutex_);
     return facts_;
 }
 
 Publisher::Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline, SourceFactory make_source,
-                     base::Metrics& metrics)
+                     base::Metrics& metrics, events::Recorder recorder)
     : kafka_(std::move(kafka)),
       pipeline_(std::move(pipeline)),
       make_source_(std::move(make_source)),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      recorder_(std::move(recorder)),
+      wanted_(pipeline_.overrides) {}
 
 void Publisher::Run(const std::stop_token& stop) {
     base::Backoff passing(milliseconds{200}, milliseconds{10'000});
     base::Backoff held(milliseconds{2'000}, milliseconds{30'000});
+    bool leads = false;
     while (!stop.stop_requested()) {
         absl::Status status;
         {
-            Session session(kafka_, pipeline_, make_source_, metrics_, board_, stop);
+            Session session(kafka_, pipeline_, make_source_, metrics_, board_,
+                            {.wanted = wanted_, .recorder = recorder_, .led_before = leads}, stop);
             status = session.Run();
+            leads = session.leads();
+        }
+        if (status.ok() && !stop.stop_requested()) {
+            continue;  // other tables are wanted than it began with
         }
         if (stop.stop_requested()) {
             if (!status.ok() && !absl::IsCancelled(status)) {

@@ -2,6 +2,7 @@
 /// transaction; first copy of tables through the same door. Not for: typing, masking or applying rows.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "base/metrics.h"
 #include "connectors/sdk/source.h"
 #include "data-plane/config/pipeline_config.h"
+#include "data-plane/events/event_log.h"
 
 namespace millrace::publish {
 
@@ -57,13 +59,33 @@ class FactsBoard final {
     PublisherFacts facts_;
 };
 
+/// The table overrides as they are wanted now. Thread-safe.
+class WantedOverrides final {
+ public:
+    explicit WantedOverrides(std::vector<config::TableOverride> overrides) : overrides_(std::move(overrides)) {}
+
+    void Set(std::vector<config::TableOverride> overrides);
+    /// The resync that is wanted of a table; 0 when none ever was.
+    [[nodiscard]] int64_t ResyncOf(const std::string& schema, const std::string& table) const;
+    /// Rises with every Set.
+    [[nodiscard]] uint64_t version() const { return version_; }
+
+ private:
+    mutable std::mutex mutex_;
+    std::vector<config::TableOverride> overrides_;
+    std::atomic<uint64_t> version_{0};
+};
+
 using SourceFactory = std::function<absl::StatusOr<std::unique_ptr<sdk::Source>>()>;
 
 class Publisher final {
  public:
     /// `metrics` outlives the publisher.
     Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline, SourceFactory make_source,
-              base::Metrics& metrics);
+              base::Metrics& metrics, events::Recorder recorder = {});
+
+    /// Takes resyncs over that are wanted now. Any thread.
+    void Update(const std::vector<config::TableOverride>& overrides) { wanted_.Set(overrides); }
 
     /// Publishes until stopped; retries every error by itself (operator errors slowly, so that a remedy takes
     /// effect without a restart). Stopping commits what is whole and leaves the rest to the next start.
@@ -79,6 +101,8 @@ class Publisher final {
     config::PipelineConfig pipeline_;
     SourceFactory make_source_;
     base::Metrics& metrics_;
+    const events::Recorder recorder_;
+    WantedOverrides wanted_;
     FactsBoard board_;
 };
 

@@ -1,12 +1,16 @@
 #include "data-plane/publish/session.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
+#include <tuple>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/config/topic_name.h"
+#include "data-plane/publish/schema_note.h"
 #include "data-plane/publish/stream_writer.h"
 #include "data-plane/publish/table_copier.h"
 
@@ -22,18 +26,23 @@ constexpr seconds kStandbyInterval{2};
 constexpr seconds kStopGrace{3};
 constexpr seconds kHousekeepingInterval{1};
 constexpr seconds kHeartbeatInterval{10};
+/// How long a table that was made, dropped or renamed at the source may go unnoticed.
+constexpr seconds kListingInterval{10};
+/// Events of single tables are only told of so many at once.
+constexpr size_t kFewTables = 20;
 constexpr int kMaxEventsPerPoll = 20'000;
 
 }  // namespace
 
 Session::Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
                  const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
-                 std::stop_token stop)
+                 Surroundings surroundings, std::stop_token stop)
     : kafka_(kafka),
       pipeline_(pipeline),
       make_source_(make_source),
       metrics_(metrics),
       board_(board),
+      surroundings_(surroundings),
       stop_(std::move(stop)),
       control_topic_(config::ControlTopic(kafka.topic_prefix, pipeline.id)),
       schema_topic_(config::SchemaTopic(kafka.topic_prefix, pipeline.id)) {}
@@ -42,20 +51,36 @@ Session::~Session() = default;
 
 absl::Status Session::Run() {
     RETURN_IF_ERROR(Connect());
+    MILLRACE_FAILPOINT("publish.after_connect");
     RETURN_IF_ERROR(PrepareTopics());
+    MILLRACE_FAILPOINT("publish.after_topics");
     RETURN_IF_ERROR(ReadControl());
     RETURN_IF_ERROR(CheckIdentity());
     RETURN_IF_ERROR(source_->Prepare(tables_));
+    MILLRACE_FAILPOINT("publish.after_source_prepared");
     ShowTables();
     if (!control_.position.streaming) {
         RETURN_IF_ERROR(FirstCopy());
     }
     RETURN_IF_ERROR(TakeOver());
+    MILLRACE_FAILPOINT("publish.after_take_over");
+    Lead();
     RETURN_IF_ERROR(CopyNewTables());
+    MILLRACE_FAILPOINT("publish.before_stream");
     return Stream();
 }
 
+void Session::Lead() {
+    leads_ = true;
+    if (!surroundings_.led_before) {
+        surroundings_.recorder.Record({.type = events::EventType::kPublisherTakeover,
+                                       .message = "a worker begins to publish",
+                                       .position = PositionText(control_.position.end)});
+    }
+}
+
 absl::Status Session::Connect() {
+    wanted_version_ = surroundings_.wanted.version();
     ASSIGN_OR_RETURN(source_, make_source_());
     ASSIGN_OR_RETURN(identity_, source_->Identify());
     ASSIGN_OR_RETURN(tables_, source_->ListTables(pipeline_.selection));
@@ -136,6 +161,7 @@ absl::Status Session::InitProducer() {
     ASSIGN_OR_RETURN(producer_, bus::TransactionalProducer::Create(
                                     kafka_, config::TransactionalId(kafka_.topic_prefix, pipeline_.id),
                                     [this] { return KeepAlive(); }));
+    MILLRACE_FAILPOINT("publish.before_fence");
     return producer_->Init();
 }
 
@@ -154,12 +180,14 @@ void Session::MakeWriter() {
 absl::Status Session::FirstCopy() {
     board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
     ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true));
+    MILLRACE_FAILPOINT("publish.after_slot_created");
     RETURN_IF_ERROR(InitProducer());
     RETURN_IF_ERROR(ReadControl());
     if (control_.position.streaming) {
         return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
                                "another worker finished the first copy meanwhile");
     }
+    MILLRACE_FAILPOINT("publish.after_fence");
     StreamPosition& position = control_.position;
     position = {.system_id = identity_.system_id,
                 .timeline = identity_.timeline,
@@ -171,13 +199,16 @@ absl::Status Session::FirstCopy() {
         {{"pipeline", pipeline_.name}, {"tables", tables_.size()}, {"generation", position.generation}});
     MakeWriter();
     RETURN_IF_ERROR(writer_->Commit());
+    MILLRACE_FAILPOINT("publish.after_generation_written");
     std::vector<const sdk::SourceTable*> all;
     for (const sdk::SourceTable& table : tables_) {
         all.push_back(&table);
     }
     RETURN_IF_ERROR(CopyAll(all, at));
+    MILLRACE_FAILPOINT("publish.after_tables_copied");
     writer_->pending().streaming = true;
     RETURN_IF_ERROR(writer_->Commit());
+    MILLRACE_FAILPOINT("publish.after_copy_committed");
     control_.position = writer_->durable();
     return source_->EndCopy();
 }
@@ -187,12 +218,36 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
         *source_, *writer_, board_,
         metrics_.GetCounter("millrace_rows_copied_total", "Rows copied that existed before streaming",
                             {{"pipeline", pipeline_.name}}),
+        surroundings_.recorder,
         [this] { return stop_.stop_requested() ? absl::CancelledError("stopped") : KeepAlive(); });
+    const bool each = tables.size() <= kFewTables;
+    const auto record = [&](events::EventType type, const sdk::SourceTable* table, std::string message) {
+        surroundings_.recorder.Record({.type = type,
+                                       .schema = table != nullptr ? table->schema : "",
+                                       .table = table != nullptr ? table->table : "",
+                                       .message = std::move(message),
+                                       .position = PositionText(at)});
+    };
+    if (!each) {
+        record(events::EventType::kCopyStarted, nullptr,
+               std::to_string(tables.size()) + " tables are copied");
+    }
     for (const sdk::SourceTable* table : tables) {
-        absl::Status status = copier.Copy(*table, at, StateOf(*table));
+        TableState& state = StateOf(*table);
+        state.resync_counter = surroundings_.wanted.ResyncOf(table->schema, table->table);
+        if (each) {
+            record(events::EventType::kCopyStarted, table, "the table is copied");
+        }
+        absl::Status status = copier.Copy(*table, at, state);
         if (!status.ok()) {
             return base::Annotate(status, "copying " + table->DisplayName());
         }
+        if (each) {
+            record(events::EventType::kCopyFinished, table, std::to_string(state.rows) + " rows copied");
+        }
+    }
+    if (!each) {
+        record(events::EventType::kCopyFinished, nullptr, std::to_string(tables.size()) + " tables copied");
     }
     return absl::OkStatus();
 }
@@ -219,6 +274,7 @@ absl::Status Session::StartWhenFree() {
     while (true) {
         absl::Status status = source_->Start(control_.position.end);
         if (status.ok()) {
+            MILLRACE_FAILPOINT("publish.after_stream_started");
             source_->Acknowledge(control_.position.end);
             return status;
         }
@@ -240,15 +296,23 @@ absl::Status Session::StartWhenFree() {
     }
 }
 
-absl::Status Session::CopyNewTables() {
+std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
     std::vector<const sdk::SourceTable*> missing;
-    std::map<std::string, bool> selected;
     for (const sdk::SourceTable& table : tables_) {
         const TableState& state = StateOf(table);
-        selected[state.topic] = true;
-        if (!state.copied) {
+        const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
+        if (!state.copied || another ||
+            surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter) {
             missing.push_back(&table);
         }
+    }
+    return missing;
+}
+
+absl::Status Session::ForgetLeftTables() {
+    std::set<std::string> selected;
+    for (const sdk::SourceTable& table : tables_) {
+        selected.insert(StateOf(table).topic);
     }
     for (auto& [topic, state] : control_.tables) {
         if (state.copied && !selected.contains(topic)) {
@@ -256,9 +320,16 @@ absl::Status Session::CopyNewTables() {
             RETURN_IF_ERROR(writer_->WriteTableState(state));
         }
     }
+    return absl::OkStatus();
+}
+
+absl::Status Session::CopyNewTables() {
+    RETURN_IF_ERROR(ForgetLeftTables());
+    const std::vector<const sdk::SourceTable*> missing = TablesToCopy();
     if (!missing.empty()) {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
         ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/false));
+        MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
         RETURN_IF_ERROR(CopyAll(missing, at));
         RETURN_IF_ERROR(source_->EndCopy());
     }
@@ -266,7 +337,8 @@ absl::Status Session::CopyNewTables() {
 }
 
 absl::Status Session::Stream() {
-    StreamWriter stream(*writer_, control_.tables);
+    StreamWriter stream(*writer_, control_.tables, surroundings_.recorder);
+    last_listing_ = steady_clock::now();
     ShowTables();
     board_.Update([](PublisherFacts& facts) {
         facts.state = PublisherState::kStreaming;
@@ -275,15 +347,77 @@ absl::Status Session::Stream() {
         facts.next_retry_time.reset();
     });
     base::LogInfo("streaming", {{"pipeline", pipeline_.name}, {"generation", writer_->durable().generation}});
-    while (!stop_.stop_requested()) {
+    bool changed = false;
+    while (!stop_.stop_requested() && !changed) {
         ASSIGN_OR_RETURN(const int handled, source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll));
+        MILLRACE_FAILPOINT("publish.after_poll");
         RETURN_IF_ERROR(stream.CommitIfDue(handled < kMaxEventsPerPoll));
+        MILLRACE_FAILPOINT("publish.before_acknowledge");
         source_->Acknowledge(writer_->durable().end);
+        MILLRACE_FAILPOINT("publish.after_acknowledge");
         RETURN_IF_ERROR(Housekeeping(stream.events()));
+        if (stream.TakeStrange()) {
+            last_listing_ = {};
+        }
+        ASSIGN_OR_RETURN(changed, TablesChanged());
     }
     RETURN_IF_ERROR(stream.Finish());
+    MILLRACE_FAILPOINT("publish.after_finish");
     source_->Acknowledge(writer_->durable().end);
     return source_->SendFeedback(/*now=*/true);
+}
+
+absl::StatusOr<bool> Session::TablesChanged() {
+    if (const uint64_t version = surroundings_.wanted.version(); version != wanted_version_) {
+        wanted_version_ = version;
+        if (!TablesToCopy().empty()) {
+            return true;
+        }
+    }
+    const auto now = steady_clock::now();
+    if (now - last_listing_ < kListingInterval) {
+        return false;
+    }
+    last_listing_ = now;
+    ASSIGN_OR_RETURN(const std::vector<sdk::SourceTable> tables, source_->ListTables(pipeline_.selection));
+    const auto identities = [](const std::vector<sdk::SourceTable>& from) {
+        std::set<std::tuple<std::string, std::string, uint64_t, bool>> all;
+        for (const sdk::SourceTable& table : from) {
+            all.emplace(table.schema, table.table, table.id, table.key.empty());
+        }
+        return all;
+    };
+    // With none left there is nothing to go on with: what comes of the old ones is still to be read.
+    if (tables.empty() || identities(tables) == identities(tables_)) {
+        return false;
+    }
+    RecordTableListChange(tables);
+    return true;
+}
+
+void Session::RecordTableListChange(const std::vector<sdk::SourceTable>& now) {
+    const auto names = [](const std::vector<sdk::SourceTable>& from,
+                          const std::vector<sdk::SourceTable>& without) {
+        std::string text;
+        size_t listed = 0;
+        for (const sdk::SourceTable& table : from) {
+            const bool there =
+                std::any_of(without.begin(), without.end(), [&](const sdk::SourceTable& other) {
+                    return other.schema == table.schema && other.table == table.table &&
+                           other.id == table.id && other.key.empty() == table.key.empty();
+                });
+            if (!there && listed++ < kFewTables) {
+                text += (text.empty() ? "" : ", ") + table.DisplayName();
+            }
+        }
+        return listed > kFewTables ? text + " and " + std::to_string(listed - kFewTables) + " more" : text;
+    };
+    surroundings_.recorder.Record(
+        {.type = events::EventType::kTablesChanged,
+         .before = names(tables_, now),
+         .after = names(now, tables_),
+         .message = "tables were made, dropped, renamed or keyed anew at the source",
+         .position = PositionText(writer_->durable().end)});
 }
 
 absl::Status Session::KeepAlive() {

@@ -18,14 +18,24 @@ namespace millrace::publish {
 
 class Session final {
  public:
+    struct Surroundings final {
+        const WantedOverrides& wanted;
+        const events::Recorder& recorder;
+        /// The session before published too: no takeover.
+        bool led_before = false;
+    };
+
     Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
             const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
-            std::stop_token stop);
+            Surroundings surroundings, std::stop_token stop);
     ~Session();
 
-    /// OK only when stopped. Aborted with reason SLOT_ACTIVE, COPY_ELSEWHERE or FENCED: another worker
+    /// OK when stopped, or when the tables to publish are others than it began with: begin anew. Aborted with reason SLOT_ACTIVE, COPY_ELSEWHERE or FENCED: another worker
     /// publishes.
     absl::Status Run();
+
+    /// It held the publisher's seat at its end.
+    [[nodiscard]] bool leads() const { return leads_; }
 
  private:
     absl::Status Connect();
@@ -37,6 +47,12 @@ class Session final {
     absl::Status InitProducer();
     void MakeWriter();
     absl::Status CopyNewTables();
+    [[nodiscard]] std::vector<const sdk::SourceTable*> TablesToCopy();
+    absl::Status ForgetLeftTables();
+    /// Whether a new session would publish other tables, or copy one that this one has not.
+    absl::StatusOr<bool> TablesChanged();
+    void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
+    void Lead();
     absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
     absl::Status Stream();
     absl::Status KeepAlive();
@@ -50,6 +66,7 @@ class Session final {
     const SourceFactory& make_source_;
     base::Metrics& metrics_;
     FactsBoard& board_;
+    const Surroundings surroundings_;
     const std::stop_token stop_;
 
     const std::string control_topic_;
@@ -64,6 +81,9 @@ class Session final {
     std::optional<std::chrono::steady_clock::time_point> stop_seen_;
     std::chrono::steady_clock::time_point last_housekeeping_{};
     std::chrono::steady_clock::time_point last_heartbeat_{};
+    std::chrono::steady_clock::time_point last_listing_{};
+    uint64_t wanted_version_ = 0;
+    bool leads_ = false;
     int64_t events_before_ = 0;
 };
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
 #include "base/status.h"
+#include "data-plane/publish/schema_note.h"
 
 namespace millrace::publish {
 namespace {
@@ -21,9 +23,10 @@ constexpr size_t kMaxRoutes = 20'000;
 
 }  // namespace
 
-StreamWriter::StreamWriter(TransactionWriter& writer, const std::map<std::string, TableState>& tables)
-    : writer_(writer) {
-    for (const auto& [topic, table] : tables) {
+StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
+                           const events::Recorder& recorder)
+    : writer_(writer), recorder_(recorder) {
+    for (auto& [topic, table] : tables) {
         if (table.copied) {
             tables_[table.schema + '\0' + table.table] = &table;
         }
@@ -43,6 +46,12 @@ const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
         route.schema = schema;
         auto found = tables_.find(schema->schema + '\0' + schema->table);
         route.table = found == tables_.end() ? nullptr : found->second;
+        // Another table has the name now: what it held before comes with its copy.
+        if (route.table != nullptr && route.table->source_table_id != 0 && schema->source_table_id != 0 &&
+            route.table->source_table_id != schema->source_table_id) {
+            route.table = nullptr;
+        }
+        strange_ = strange_ || route.table == nullptr;
     }
     last_route_ = route;
     return last_route_;
@@ -58,9 +67,14 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     }
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;
+    MILLRACE_FAILPOINT("publish.before_change");
     RETURN_IF_ERROR(writer_.Write(stamped, route.table->topic));
+    if (NoteSchema(*route.table, *event.schema, event.position, recorder_)) {
+        RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
+    }
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;
+    MILLRACE_FAILPOINT("publish.after_change");
     pending.mid_transaction = true;
     ++events_;
     if (writer_.open_bytes() >= kMaxBytes) {
@@ -77,6 +91,7 @@ absl::Status StreamWriter::OnCommit(uint64_t commit, uint64_t end, int64_t /*com
     if (pending.last.commit < commit) {
         pending.last = {commit, 0};
     }
+    MILLRACE_FAILPOINT("publish.on_commit");
     // Also where the transaction's last change was committed before its end was known.
     progress_due_ = progress_due_ || !writer_.open();
     pending.end = end;
@@ -121,6 +136,7 @@ absl::Status StreamWriter::Finish() {
         return absl::OkStatus();
     }
     RETURN_IF_ERROR(writer_.Commit());
+    MILLRACE_FAILPOINT("publish.after_commit_due");
     progress_due_ = false;
     progress_idle_ = false;
     return absl::OkStatus();

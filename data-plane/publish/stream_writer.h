@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "connectors/sdk/source.h"
+#include "data-plane/events/event_log.h"
 #include "data-plane/publish/transaction_writer.h"
 
 namespace millrace::publish {
@@ -15,8 +17,9 @@ namespace millrace::publish {
 /// One thread; lives as long as one session.
 class StreamWriter final : public sdk::ChangeHandler {
  public:
-    /// `tables`: by topic; only those with `copied` are published.
-    StreamWriter(TransactionWriter& writer, const std::map<std::string, TableState>& tables);
+    /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their schemas.
+    StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
+                 const events::Recorder& recorder);
 
     absl::Status OnChange(const sdk::ChangeEvent& event) override;
     absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
@@ -31,16 +34,18 @@ class StreamWriter final : public sdk::ChangeHandler {
     absl::Status Finish();
 
     [[nodiscard]] int64_t events() const { return events_; }
+    /// A change came of a table that is none of ours: the list of tables may be out of date. Asked once.
+    [[nodiscard]] bool TakeStrange() { return std::exchange(strange_, false); }
 
  private:
     struct Route final {
         sdk::SchemaPtr schema;
-        const TableState* table = nullptr;
+        TableState* table = nullptr;
     };
     const Route& RouteOf(const sdk::SchemaPtr& schema);
 
     TransactionWriter& writer_;
-    std::unordered_map<std::string, const TableState*> tables_;
+    std::unordered_map<std::string, TableState*> tables_;
     std::unordered_map<const sdk::TableSchema*, Route> routes_;
     Route last_route_;
     /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see it.
@@ -48,6 +53,8 @@ class StreamWriter final : public sdk::ChangeHandler {
     /// The source moved on outside transactions.
     bool progress_idle_ = false;
     int64_t events_ = 0;
+    const events::Recorder& recorder_;
+    bool strange_ = false;
 };
 
 }  // namespace millrace::publish

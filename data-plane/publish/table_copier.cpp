@@ -1,7 +1,9 @@
 #include "data-plane/publish/table_copier.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "data-plane/publish/schema_note.h"
 
 namespace millrace::publish {
 namespace {
@@ -25,8 +27,14 @@ uint64_t CopyCommit(uint64_t at) {
 }
 
 TableCopier::TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board,
-                         base::Counter& rows, std::function<absl::Status()> keep_alive)
-    : source_(source), writer_(writer), board_(board), rows_(rows), keep_alive_(std::move(keep_alive)) {}
+                         base::Counter& rows, const events::Recorder& recorder,
+                         std::function<absl::Status()> keep_alive)
+    : source_(source),
+      writer_(writer),
+      board_(board),
+      rows_(rows),
+      recorder_(recorder),
+      keep_alive_(std::move(keep_alive)) {}
 
 absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, TableState& state) {
     state_ = &state;
@@ -43,11 +51,16 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     marker.generation = writer_.pending().generation;
     // Also makes the destination's table where there is no row to make it.
     RETURN_IF_ERROR(writer_.Write(marker, state.topic));
+    MILLRACE_FAILPOINT("publish.after_copy_marker");
+    NoteSchema(state, *schema, marker.position, recorder_);
+    state.source_table_id = schema->source_table_id;
     ASSIGN_OR_RETURN(int64_t rows, source_.CopyTable(table, 1, *this));
     state.rows = static_cast<uint64_t>(rows);
+    MILLRACE_FAILPOINT("publish.after_rows_copied");
     state.copied = true;
     state.copied_at = at;
     RETURN_IF_ERROR(writer_.WriteTableState(state));
+    MILLRACE_FAILPOINT("publish.after_table_state");
     ShowRows(true, schema->append_only);
     base::LogInfo("table copied", {{"table", table.DisplayName()}, {"rows", rows}});
     return absl::OkStatus();
@@ -58,6 +71,7 @@ absl::Status TableCopier::OnChange(const sdk::ChangeEvent& event) {
     stamped.position.commit = CopyCommit(at_);
     stamped.generation = writer_.pending().generation;
     RETURN_IF_ERROR(writer_.Write(stamped, state_->topic));
+    MILLRACE_FAILPOINT("publish.after_copied_row");
     ++state_->rows;
     if (writer_.open_bytes() >= kCommitBytes) {
         RETURN_IF_ERROR(writer_.Commit());

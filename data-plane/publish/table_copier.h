@@ -23,7 +23,7 @@ class TableCopier final : private sdk::ChangeHandler {
  public:
     /// `keep_alive` is called at least every 500 ms while rows flow; its error stops the copy.
     TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board, base::Counter& rows,
-                std::function<absl::Status()> keep_alive);
+                const events::Recorder& recorder, std::function<absl::Status()> keep_alive);
 
     /// Puts a truncate marker at (CopyCommit(at), 0) and every row at (CopyCommit(at), 1…n) into the table's
     /// topic and records the table as copied. Kafka transactions are committed on the way; the last one is
@@ -40,6 +40,7 @@ class TableCopier final : private sdk::ChangeHandler {
     TransactionWriter& writer_;
     FactsBoard& board_;
     base::Counter& rows_;
+    const events::Recorder& recorder_;
     std::function<absl::Status()> keep_alive_;
     TableState* state_ = nullptr;
     uint64_t at_ = 0;

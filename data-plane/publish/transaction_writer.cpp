@@ -1,5 +1,6 @@
 #include "data-plane/publish/transaction_writer.h"
 
+#include "base/failpoint.h"
 #include "base/status.h"
 
 namespace millrace::publish {
@@ -20,6 +21,7 @@ absl::Status TransactionWriter::EnsureBegun() {
     if (producer_.in_transaction()) {
         return absl::OkStatus();
     }
+    MILLRACE_FAILPOINT("publish.before_begin");
     open_bytes_ = 0;
     begun_ = steady_clock::now();
     return producer_.Begin();
@@ -29,6 +31,7 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
     RETURN_IF_ERROR(EnsureBegun());
     const int64_t timestamp_ms = event.commit_time_us / 1000;
     if (written_schemas_.insert(event.schema->id).second) {
+        MILLRACE_FAILPOINT("publish.before_schema_record");
         RETURN_IF_ERROR(producer_.Produce(topics_.schemas, codec::SchemaKey(event.schema->id),
                                           codec::EncodeSchema(*event.schema), timestamp_ms));
     }
@@ -44,10 +47,13 @@ absl::Status TransactionWriter::WriteTableState(const TableState& table) {
 }
 
 absl::Status TransactionWriter::Commit() {
+    MILLRACE_FAILPOINT("publish.before_position_record");
     RETURN_IF_ERROR(EnsureBegun());
     RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(pending_), 0));
+    MILLRACE_FAILPOINT("publish.before_kafka_commit");
     const auto start = steady_clock::now();
     RETURN_IF_ERROR(producer_.Commit());
+    MILLRACE_FAILPOINT("publish.after_kafka_commit");
     last_commit_ = steady_clock::now();
     commit_seconds_.Observe(std::chrono::duration<double>(last_commit_ - start).count());
     commits_.Add();

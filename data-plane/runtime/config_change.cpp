@@ -21,6 +21,7 @@ bool SameFlushRules(const config::FlushRules& a, const config::FlushRules& b) {
 
 ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::PipelineConfig& after) {
     const bool same = before.uid == after.uid && before.id == after.id && before.removed == after.removed &&
+                      before.refused == after.refused &&
                       before.selection.tables == after.selection.tables &&
                       before.selection.exclude == after.selection.exclude &&
                       SameConnector(before.source, after.source) &&
@@ -28,7 +29,8 @@ ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::
     if (!same) {
         return ConfigChange::kRestart;
     }
-    if (before.paused != after.paused || !SameFlushRules(before.flush, after.flush)) {
+    if (before.paused != after.paused || !SameFlushRules(before.flush, after.flush) ||
+        before.overrides != after.overrides) {
         return ConfigChange::kHot;
     }
     return ConfigChange::kNone;

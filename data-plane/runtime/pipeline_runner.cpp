@@ -33,7 +33,8 @@ PipelineRunner::PipelineRunner(const WorkerContext& context, const config::Pipel
             return connector->make_source(source.options, id);
         };
         publisher_ =
-            std::make_unique<publish::Publisher>(context.kafka, pipeline, make_source, context.metrics);
+            std::make_unique<publish::Publisher>(context.kafka, pipeline, make_source, context.metrics,
+                                                 MakeRecorder());
         publisher_thread_ = std::jthread([this](const std::stop_token& stop) { RunPublisher(stop); });
     }
     if (context.role.consumer) {
@@ -80,7 +81,8 @@ absl::Status PipelineRunner::StartEngine() {
         engine->pool = std::make_unique<apply::WorkerPool>(context_.apply_threads);
         engine->consumer = std::make_unique<apply::Consumer>(context_.kafka, pipeline, context_.worker_id,
                                                              *engine->destination, codec::MakeMillraceCodec,
-                                                             context_.metrics, *engine->pool);
+                                                             context_.metrics, *engine->pool,
+                                                             apply::ConsumerLimits{}, MakeRecorder());
         return engine->consumer->Start();
     }();
     const std::lock_guard lock(mutex_);
@@ -97,10 +99,18 @@ void PipelineRunner::ServeEngine(const std::stop_token& stop) {
     while (true) {
         changed_.wait(lock, stop, [this] {
             return pipeline_.paused != engine_->pipeline.paused ||
+                   pipeline_.overrides != engine_->pipeline.overrides ||
                    !SameFlushRules(pipeline_.flush, engine_->pipeline.flush);
         });
         if (stop.stop_requested() || !SameFlushRules(pipeline_.flush, engine_->pipeline.flush)) {
             break;
+        }
+        if (pipeline_.overrides != engine_->pipeline.overrides) {
+            engine_->pipeline.overrides = pipeline_.overrides;
+            engine_->consumer->Order(pipeline_.overrides);
+        }
+        if (pipeline_.paused == engine_->pipeline.paused) {
+            continue;
         }
         engine_->pipeline.paused = pipeline_.paused;
         if (pipeline_.paused) {
@@ -128,6 +138,10 @@ void PipelineRunner::StopEngine() {
     engine->destination.reset();
 }
 
+events::Recorder PipelineRunner::MakeRecorder() const {
+    return context_.events == nullptr ? events::Recorder() : events::Recorder(*context_.events, name_);
+}
+
 void PipelineRunner::Ended() {
     const std::lock_guard lock(mutex_);
     --running_;
@@ -135,9 +149,14 @@ void PipelineRunner::Ended() {
 }
 
 void PipelineRunner::Update(const config::PipelineConfig& pipeline) {
-    const std::lock_guard lock(mutex_);
-    pipeline_ = pipeline;
-    changed_.notify_all();
+    {
+        const std::lock_guard lock(mutex_);
+        pipeline_ = pipeline;
+        changed_.notify_all();
+    }
+    if (publisher_) {
+        publisher_->Update(pipeline.overrides);
+    }
 }
 
 PipelineFacts PipelineRunner::Facts() const {

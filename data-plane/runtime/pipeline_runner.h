@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "connectors/sdk/connector.h"
 #include "data-plane/config/pipeline_config.h"
+#include "data-plane/events/event_log.h"
 #include "data-plane/runtime/runner.h"
 
 namespace millrace::runtime {
@@ -30,6 +31,8 @@ struct WorkerContext final {
     Role role;
     /// Threads of each pipeline's own pool: a destination that hangs stops no other pipeline.
     int apply_threads = 4;
+    /// What happens to the pipelines; the agent sends it on.
+    events::EventLog* events = nullptr;
     /// How long batches in flight may take when it stops.
     std::chrono::milliseconds grace{7'000};
 };
@@ -39,8 +42,8 @@ class PipelineRunner final : public Runner {
     PipelineRunner(const WorkerContext& context, const config::PipelineConfig& pipeline);
     ~PipelineRunner() override;
 
-    /// Pausing and resuming reach the consumer as they are; new flush rules make the consumer anew. The
-    /// publisher runs on.
+    /// Pausing and resuming, of single tables too, reach the consumer as they are, resyncs the publisher; new flush
+    /// rules make the consumer anew. The publisher runs on.
     void Update(const config::PipelineConfig& pipeline) override;
     [[nodiscard]] PipelineFacts Facts() const override;
     void RequestStop() override;
@@ -55,6 +58,7 @@ class PipelineRunner final : public Runner {
     void ServeEngine(const std::stop_token& stop);
     void StopEngine();
     void Ended();
+    [[nodiscard]] events::Recorder MakeRecorder() const;
 
     const WorkerContext& context_;
     const std::string name_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/backoff.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/bus/topic_admin.h"
@@ -49,8 +50,11 @@ absl::Status RemoveTraces(const config::KafkaConfig& kafka, const sdk::Connector
         // A publisher that still runs would make its topics again.
         return base::Annotate(source, "removing from the source");
     }
+    MILLRACE_FAILPOINT("runtime.after_source_removed");
     const absl::Status kafka_status = RemoveAtKafka(kafka, pipeline);
+    MILLRACE_FAILPOINT("runtime.after_topics_deleted");
     const absl::Status destination = RemoveAtDestination(registry, pipeline);
+    MILLRACE_FAILPOINT("runtime.after_destination_removed");
     if (!source.ok()) {
         return base::Annotate(source, "removing from the source");
     }

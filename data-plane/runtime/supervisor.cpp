@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "data-plane/runtime/config_change.h"
 
@@ -41,7 +42,9 @@ void Supervisor::Assign(const std::vector<config::PipelineConfig>& pipelines) {
         }
         base::LogInfo(pipeline->removed ? "removing a pipeline" : "starting a pipeline",
                       {{"pipeline", name}, {"generation", pipeline->generation}});
+        MILLRACE_FAILPOINT_QUIET("runtime.before_runner");
         std::shared_ptr<Runner> runner = make_runner_(*pipeline);
+        MILLRACE_FAILPOINT_QUIET("runtime.after_runner");
         const std::lock_guard lock(mutex_);
         seats_.emplace(name, Seat{*pipeline, std::move(runner)});
     }

@@ -70,6 +70,9 @@ def day_key(n):
     return (n, str(datetime.date(2026, 1 + (n * 7) % 12, 1 + n % 28)))
 
 
+LINE = {"at": moment, "line": lambda r: maybe(r, text(r)), "n": lambda r: maybe(r, r.randrange(10**6))}
+
+
 def tables():
     """In the order in which they are made."""
     head = "ver bigint NOT NULL, once boolean NOT NULL"
@@ -111,8 +114,9 @@ def tables():
               ["id"], small_int_key, {"v": lambda r: r.randrange(1000)}),
         Table("bulk", f"CREATE TABLE bulk (id bigint PRIMARY KEY, {head}, v int, note text);", ["id"], small_int_key,
               {"v": lambda r: r.randrange(1000), "note": lambda r: maybe(r, text(r))}, history=False),
-        Table("journal", "CREATE TABLE journal (at timestamp NOT NULL, line text, n bigint);", [], None,
-              {"at": moment, "line": lambda r: maybe(r, text(r)), "n": lambda r: maybe(r, r.randrange(10**6))}, history=False),
+        # Two without a key. The first is never truncated, so that a record applied twice stays to be seen.
+        Table("journal", "CREATE TABLE journal (at timestamp NOT NULL, line text, n bigint);", [], None, LINE, history=False),
+        Table("scratch", "CREATE TABLE scratch (at timestamp NOT NULL, line text, n bigint);", [], None, LINE, history=False),
         # Never truncated, never deleted from: each committed row must be in its topic exactly once.
         Table("marks", "CREATE TABLE marks (id bigint PRIMARY KEY, note text);", ["id"], small_int_key, {"note": text}, history=False),
     ]

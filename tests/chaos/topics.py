@@ -40,7 +40,7 @@ class TopicChecks:
         self.streaming = False
 
     def fail(self, text):
-        if len(self.failures) < 50:
+        if len(self.failures) < 50 and text not in self.failures:
             self.failures.append(text)
 
     def take(self, record):

@@ -60,8 +60,9 @@ class Ledger:
 class Script:
     """One transaction: SQL pieces and pauses in order, and whether it is to be rolled back."""
 
-    def __init__(self, rng, tables, thread, number):
+    def __init__(self, rng, tables, thread, number, bare_defaults=False):
         self.rng = rng
+        self.bare_defaults = bare_defaults
         self.tables = {t.name: t for t in tables}
         self.keyed = [t for t in tables if t.history]
         self.thread = thread
@@ -196,12 +197,12 @@ class Script:
             self.move(table, first + n, first + n + 1)
 
     def append(self):
-        table = self.tables["journal"]
+        table = self.tables[self.rng.choice(["journal", "scratch"])]
         for _ in range(self.rng.randint(1, 5)):
-            self.sql("INSERT INTO journal (at, line, n) VALUES (%s, %s, %s)", *(table.values[c](self.rng) for c in ("at", "line", "n")))
+            self.sql(f"INSERT INTO {table.name} (at, line, n) VALUES (%s, %s, %s)", *(table.values[c](self.rng) for c in ("at", "line", "n")))
 
     def truncate(self):
-        candidates = self.keyed + [self.tables["journal"], self.tables["bulk"]]
+        candidates = self.keyed + [self.tables["scratch"], self.tables["bulk"]]
         if self.rng.random() < 0.5:
             self.sql(self.rng.choice(candidates).truncate)
         else:
@@ -215,7 +216,7 @@ class Script:
         name = f"x{self.thread}_{self.number}"
         kind = self.rng.choice(["int", "bigint", "text DEFAULT '7'", "int DEFAULT 7 NOT NULL"])
         self.sql(f"ALTER TABLE {table.name} ADD COLUMN {name} {kind}")
-        if "DEFAULT" in kind:
+        if "DEFAULT" in kind and not self.bare_defaults:
             # Existing rows get the default without a change of their own; a write of each sends it.
             self.sql(f"UPDATE {table.name} SET ver = nextval('{table.sequence}')")
         self.ddl = (table, name)
@@ -284,11 +285,12 @@ def text_of(rng):
 class Workload:
     """Runs the threads; they can be held and let go again."""
 
-    def __init__(self, connect, tables, seed, threads=4, rate=25, large_rows=50_000, large_every=12):
+    def __init__(self, connect, tables, seed, threads=4, rate=25, large_rows=50_000, large_every=12, bare_defaults=False):
         self.connect = connect
         self.tables = tables
         self.seed = seed
         self.rate = rate
+        self.bare_defaults = bare_defaults
         self.large_rows = large_rows
         self.large_every = large_every
         self.ledger = Ledger()
@@ -332,7 +334,7 @@ class Workload:
                     continue
                 began = time.monotonic()
                 rng = random.Random(f"{self.seed}/{thread}/{number}")
-                script = LargeScript(rng, self.large_rows, number) if large else Script(rng, self.tables, thread, number)
+                script = LargeScript(rng, self.large_rows, number) if large else Script(rng, self.tables, thread, number, self.bare_defaults)
                 connection = self.perform(connection, script)
                 number += 1
                 spacing = self.large_every * (0.5 + rng.random()) if large else rng.expovariate(self.rate)

@@ -21,9 +21,25 @@ import kafka_server  # noqa: E402
 import postgres_server  # noqa: E402
 import processes  # noqa: E402
 
-SANITIZERS = ["asan", "tsan"]
 # Halves of tests that start them as processes of their own; every other disabled case counts as failed.
 STARTED_BY_OTHERS = {"ApplyKafkaChild.DISABLED_AppliesUntilKilled"}
+SUPPORT = ROOT / "tests" / "support"
+# What the suppressions leave out, and why, is said in the files.
+SANITIZERS = {
+    "asan": {
+        "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1:detect_leaks=1",
+        "LSAN_OPTIONS": f"suppressions={SUPPORT / 'lsan.supp'}:print_suppressions=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    },
+    "tsan": {
+        "TSAN_OPTIONS": f"suppressions={SUPPORT / 'tsan.supp'}:ignore_noninstrumented_modules=1:die_after_fork=0:"
+                        "second_deadlock_stack=1:history_size=4",
+    },
+}
+# They build and look at the tree; no sanitizer sees them.
+NOT_SANITIZED = ("layering", "toy_connector")
+FUZZ_RUNS = 20_000
+FUZZ_RUNS_FULL = 5_000_000
 
 
 class Tally:
@@ -55,9 +71,9 @@ def ctest_names(build):
     return [t["name"] for t in json.loads(listed.stdout)["tests"]]
 
 
-def run_ctest(build, results, environment, wanted, tally, label):
+def run_ctest(build, results, environment, wanted, tally, label, leave_out=()):
     """Runs each ctest entry by itself, so that one that crashes is one failure and no more."""
-    names = [n for n in ctest_names(build) if wanted in n]
+    names = [n for n in ctest_names(build) if wanted in n and not n.startswith(tuple(leave_out))]
     for name in names:
         began = time.monotonic()
         report = results / f"{label}-{name}"
@@ -103,12 +119,28 @@ def start_servers(stack):
 
 
 def run_sanitizers(results, environment, wanted, tally):
-    for preset in SANITIZERS:
+    for preset, options in SANITIZERS.items():
         built = subprocess.run([ROOT / "deploy/local/lib/build", "--tests"], env={**environment, "MILLRACE_PRESET": preset})
         if built.returncode != 0:
             tally.add_one(f"build of preset {preset}", False)
             continue
-        run_ctest(ROOT / f"build-{preset}", results, environment, wanted, tally, preset)
+        run_ctest(ROOT / f"build-{preset}", results, {**environment, **options}, wanted, tally, preset, NOT_SANITIZED)
+
+
+def run_fuzzers(environment, wanted, tally, runs):
+    for target in sorted(t.name for t in (ROOT / "tests" / "fuzz" / "corpus").iterdir()):
+        if wanted in f"fuzz {target}":
+            done = subprocess.run([ROOT / "tests" / "fuzz" / "run", "--runs", str(runs), target], env=environment)
+            tally.add_one(f"fuzz {target}", done.returncode == 0)
+
+
+def run_failpoints(environment, wanted, tally):
+    """Needs a build of its own: no release has failpoints."""
+    if wanted not in "failpoints":
+        return
+    built = subprocess.run([ROOT / "deploy/local/lib/build", "--tests"], env={**environment, "MILLRACE_PRESET": "dev"})
+    done = built.returncode == 0 and subprocess.run([ROOT / "tests" / "chaos" / "failpoints"], env={**environment, "MILLRACE_BUILD": str(ROOT / "build-dev")}).returncode == 0
+    tally.add_one("failpoints", done)
 
 
 def main():
@@ -125,8 +157,10 @@ def main():
     try:
         environment = start_servers(stack)
         run_ctest(ROOT / "build", work / "results", environment, arguments.filter, tally, "release")
+        run_fuzzers(environment, arguments.filter, tally, FUZZ_RUNS_FULL if arguments.full else FUZZ_RUNS)
         if arguments.full:
             run_sanitizers(work / "results", environment, arguments.filter, tally)
+            run_failpoints(environment, arguments.filter, tally)
             environment["MILLRACE_TEST_FULL"] = "1"
         run_pytest(ROOT / "tests" / "e2e", work / "results", environment, arguments.filter, tally)
     finally:

@@ -15,10 +15,6 @@ std::string Timestamp(absl::Time time) {
                         "+00'");
 }
 
-std::string Now() {
-    return Timestamp(absl::FromChrono(std::chrono::system_clock::now()));
-}
-
 template <typename Number>
 bool Parse(const std::optional<std::string>& text, Number& value) {
     uint64_t parsed = 0;
@@ -30,6 +26,10 @@ bool Parse(const std::optional<std::string>& text, Number& value) {
 }
 
 }  // namespace
+
+std::string NowLiteral() {
+    return Timestamp(absl::FromChrono(std::chrono::system_clock::now()));
+}
 
 std::string CheckpointTable::Name() const {
     return dialect_.Qualified({std::string(kSchema), std::string(kTable)});
@@ -104,7 +104,7 @@ absl::StatusOr<sdk::Checkpoint> CheckpointTable::TakeOver(const sdk::StreamId& s
                         .Execute(base::Concat(
                             "UPDATE ", Name(), " SET epoch = epoch + 1, pipeline = ", text(stream.pipeline),
                             ", schema_name = ", text(target.schema), ", table_name = ", text(target.table),
-                            ", updated_at = ", Now(), Where(stream)))
+                            ", updated_at = ", NowLiteral(), Where(stream)))
                         .status());
     ASSIGN_OR_RETURN(const auto checkpoint, Read(stream));
     if (!checkpoint) {
@@ -127,7 +127,7 @@ absl::StatusOr<bool> CheckpointTable::Move(const sdk::StreamId& stream, const sd
                          "UPDATE ", Name(), " SET next_offset = ", batch.next_offset,
                          ", commit_lsn = ", batch.last.commit, ", seq = ", batch.last.seq,
                          ", generation = ", batch.generation, ", schema_id = ", batch.schema->id,
-                         ", last_commit_time = ", commit_time, ", updated_at = ", Now(), Where(stream),
+                         ", last_commit_time = ", commit_time, ", updated_at = ", NowLiteral(), Where(stream),
                          " AND epoch = ", known.epoch, " AND next_offset = ", known.next_offset)));
     return rows == 1;
 }

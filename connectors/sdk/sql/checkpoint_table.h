@@ -12,6 +12,9 @@
 
 namespace millrace::sql {
 
+/// The present moment as an SQL literal.
+std::string NowLiteral();
+
 /// Statements on the checkpoint table; owns nothing, to be made where it is used.
 class CheckpointTable final {
  public:

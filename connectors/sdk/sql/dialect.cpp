@@ -35,6 +35,15 @@ std::vector<std::string> Dialect::ColumnNames(const sdk::TableSchema& schema) co
     return names;
 }
 
+std::string Dialect::UnderlyingType(const sdk::Column& /*column*/) const {
+    return "";
+}
+
+std::string Dialect::TextIndex(std::string_view /*name*/, std::string_view /*table*/,
+                               std::string_view /*column*/) const {
+    return "";
+}
+
 std::string Dialect::Literal(const sdk::Column& /*column*/, const sdk::Cell& cell) const {
     return cell.is_null() ? "NULL" : QuoteLiteral(cell.text());
 }

@@ -43,6 +43,10 @@ class Dialect {
     [[nodiscard]] virtual TypeFit CompareTypes(const std::string& existing,
                                                const std::string& wanted) const = 0;
 
+    /// The type behind the one that ColumnTypes gives a column, where a column that fits this one is as good;
+    /// "" (default) where there is none.
+    [[nodiscard]] virtual std::string UnderlyingType(const sdk::Column& column) const;
+
     /// A type that holds every uint64_t exactly and reads back as decimal text: "numeric(20)", "UBIGINT".
     [[nodiscard]] virtual std::string UnsignedType() const = 0;
 
@@ -54,6 +58,11 @@ class Dialect {
     /// time; it must keep the others out until the transaction ends. "" (default) where the database needs no
     /// such thing or where a conflict comes back as Aborted.
     [[nodiscard]] virtual std::string DdlLock() const { return ""; }
+
+    /// A statement that makes an index for finding long texts of `column` of `table` (quoted already); ""
+    /// (default) where scanning is as good.
+    [[nodiscard]] virtual std::string TextIndex(std::string_view name, std::string_view table,
+                                                std::string_view column) const;
 
     /// Batches of up to this many rows (and 64 KiB of cells, without unchanged cells) are written as literals
     /// by one script of few round trips, without a stage. 0 (default): never; Literal is not called then.

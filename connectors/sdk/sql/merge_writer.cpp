@@ -1,11 +1,15 @@
 #include "connectors/sdk/sql/merge_writer.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/dead_letter_table.h"
+#include "connectors/sdk/sql/dead_letters.h"
 #include "connectors/sdk/sql/merge_sql.h"
 #include "connectors/sdk/sql/schema_plan.h"
 
@@ -39,6 +43,7 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
         return base::Annotate(checkpoint.status(), base::Concat("taking over ", target_.DisplayName()));
     }
     checkpoint_ = *checkpoint;
+    dead_letters_ = checkpoint->dead_letters;
     prepared_.reset();
     return checkpoint;
 }
@@ -46,7 +51,12 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
 absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOverWith(SqlSession& session) {
     CheckpointTable checkpoints(session, dialect_);
     RETURN_IF_ERROR(checkpoints.Ensure());
-    return checkpoints.TakeOver(stream_, target_);
+    DeadLetterTable letters(session, dialect_, stream_);
+    RETURN_IF_ERROR(letters.Ensure());
+    ASSIGN_OR_RETURN(sdk::Checkpoint checkpoint, checkpoints.TakeOver(stream_, target_));
+    // After the older writer was locked out.
+    ASSIGN_OR_RETURN(checkpoint.dead_letters, letters.Count());
+    return checkpoint;
 }
 
 absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
@@ -63,6 +73,11 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
         prepared_.reset();
         result = ApplyWith(*session, batch, profile, Care::kThorough);
     }
+    if (base::ReasonOf(result.status()) == "VALUE_REJECTED" && batch.refused != sdk::RefusedValues::kHold) {
+        session->Rollback();
+        prepared_.reset();
+        result = ApplyWith(*session, batch, profile, Care::kCellByCell);
+    }
     if (!result.ok()) {
         session->Rollback();
         // What was made in this transaction is gone.
@@ -75,6 +90,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
 absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, const sdk::Batch& batch,
                                                         const BatchProfile& profile, Care care) {
     RETURN_IF_ERROR(session.Begin());
+    MILLRACE_FAILPOINT("merge.after_begin");
     CheckpointTable checkpoints(session, dialect_);
     bool moved = false;
     if (batch.next_offset > checkpoint_->next_offset) {
@@ -83,12 +99,24 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     if (!moved) {
         ASSIGN_OR_RETURN(checkpoint_, ExplainFence(session, batch));
         session.Rollback();
-        return sdk::ApplyResult{.already_applied = true};
+        ASSIGN_OR_RETURN(dead_letters_, DeadLetterTable(session, dialect_, stream_).Count());
+        return sdk::ApplyResult{.already_applied = true, .dead_letters_standing = dead_letters_};
     }
+    MILLRACE_FAILPOINT("merge.after_checkpoint_moved");
     sdk::ApplyResult result;
+    result.dead_letters_standing = dead_letters_;
     RETURN_IF_ERROR(Prepare(session, batch));
-    RETURN_IF_ERROR(WriteRows(session, batch, profile, care, result));
+    MILLRACE_FAILPOINT("merge.after_prepare");
+    if (dead_letters_ > 0) {
+        ASSIGN_OR_RETURN(const int64_t removed, DeadLetterTable(session, dialect_, stream_).Supersede(batch));
+        result.dead_letters_standing -= removed;
+    }
+    RETURN_IF_ERROR(care == Care::kCellByCell ? WriteSorted(session, batch, result)
+                                              : WriteRows(session, batch, profile, care, result));
+    MILLRACE_FAILPOINT("merge.before_sql_commit");
     RETURN_IF_ERROR(session.Commit());
+    MILLRACE_FAILPOINT("merge.after_sql_commit");
+    dead_letters_ = result.dead_letters_standing;
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
     checkpoint_->generation = batch.generation;
@@ -146,9 +174,11 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
             // Another writer may have made the schema while we waited.
             ASSIGN_OR_RETURN(changes, plan());
         }
+        MILLRACE_FAILPOINT("merge.before_ddl");
         for (const std::string& statement : changes.statements) {
             RETURN_IF_ERROR(Run(session, statement));
         }
+        MILLRACE_FAILPOINT("merge.after_ddl");
     }
     if (!changes.add_key.empty()) {
         if (const absl::Status added = Run(session, changes.add_key); !added.ok()) {
@@ -171,6 +201,7 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
     if (batch.truncate_first) {
         RETURN_IF_ERROR(Run(session, sql.Truncate()));
+        MILLRACE_FAILPOINT("merge.after_truncate");
     }
     if (batch.rows.empty()) {
         return absl::OkStatus();
@@ -188,13 +219,63 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     return MergeStaged(session, sql, batch, profile, result);
 }
 
+absl::Status MergeWriter::WriteSorted(SqlSession& session, const sdk::Batch& batch,
+                                      sdk::ApplyResult& result) {
+    const auto stage = [&] {
+        return MergeSql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types).Stage();
+    };
+    sdk::Batch sorted = batch;
+    // Where no type refuses anything, the batch fails once more for its real reason.
+    ASSIGN_OR_RETURN(auto refused, session.FindRefused(stage(), sorted));
+    if (batch.refused == sdk::RefusedValues::kText && !refused.empty()) {
+        RETURN_IF_ERROR(ChangeToText(session, batch, refused));
+        sorted = batch;
+        ASSIGN_OR_RETURN(refused, session.FindRefused(stage(), sorted));
+    }
+    const std::vector<DeadLetter> letters = TakeRefused(refused, stage(), batch, sorted);
+    ASSIGN_OR_RETURN(const BatchProfile left, ProfileBatch(sorted));
+    if (!left.unchanged.empty()) {
+        // A row that moved away from a key that cannot stand here leaves nothing to be resolved from.
+        const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
+        RETURN_IF_ERROR(session.FindRefused(sql.PartialStage(left.unchanged), sorted).status());
+    }
+    RETURN_IF_ERROR(WriteRows(session, sorted, left, Care::kThorough, result));
+    RETURN_IF_ERROR(DeadLetterTable(session, dialect_, stream_).Add(target_, letters));
+    result.dead_letters_standing += static_cast<int64_t>(letters.size());
+    for (const DeadLetter& letter : letters) {
+        ++result.dead_letters[letter.column.value_or("")];
+    }
+    return absl::OkStatus();
+}
+
+absl::Status MergeWriter::ChangeToText(SqlSession& session, const sdk::Batch& batch,
+                                       const std::vector<RefusedCell>& refused) {
+    const LoadTable stage =
+        MergeSql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types).Stage();
+    std::set<std::string> columns;
+    for (const RefusedCell& cell : refused) {
+        if (!cell.not_even_text) {
+            columns.insert(prepared_->names[static_cast<size_t>(stage.columns[cell.column].index)]);
+        }
+    }
+    for (const std::string& column : columns) {
+        RETURN_IF_ERROR(
+            Run(session, base::Concat("ALTER TABLE ", dialect_.Qualified(target_), " ALTER COLUMN ",
+                                      dialect_.QuoteIdentifier(column), " TYPE TEXT")));
+    }
+    prepared_.reset();
+    return Prepare(session, batch);
+}
+
 absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                                       const BatchProfile& profile, sdk::ApplyResult& result) {
     RETURN_IF_ERROR(session.Load(sql.Stage(), batch).status());
     if (!profile.unchanged.empty()) {
         RETURN_IF_ERROR(session.Load(sql.PartialStage(profile.unchanged), batch).status());
         // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
+        MILLRACE_FAILPOINT("merge.before_resolve");
         ASSIGN_OR_RETURN(const int64_t resolved, session.Execute(sql.Resolve(profile.unchanged)));
+        MILLRACE_FAILPOINT("merge.after_resolve");
         if (resolved < profile.partial) {
             ASSIGN_OR_RETURN(const auto rows, session.Query(sql.CountHoles(profile.unchanged)));
             if (rows.size() != 1 || rows[0].size() != 1 ||
@@ -205,7 +286,9 @@ absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, 
         }
     }
     if (!batch.truncate_first) {
+        MILLRACE_FAILPOINT("merge.after_stage");
         RETURN_IF_ERROR(Run(session, sql.DeleteStaged()));
+        MILLRACE_FAILPOINT("merge.after_delete");
     }
     return profile.full + profile.partial > 0 ? Run(session, sql.InsertStaged()) : absl::OkStatus();
 }

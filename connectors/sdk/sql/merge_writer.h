@@ -36,8 +36,9 @@ class MergeWriter final : public sdk::TableWriter {
         std::vector<std::string> types;
     };
 
-    /// kThorough: nothing remembered, everything through a stage.
-    enum class Care { kQuick, kThorough };
+    /// kThorough: nothing remembered, everything through a stage. kCellByCell: refused values are sorted out
+    /// besides.
+    enum class Care { kQuick, kThorough, kCellByCell };
 
     absl::StatusOr<sdk::Checkpoint> TakeOverWith(SqlSession& session);
     absl::StatusOr<sdk::ApplyResult> ApplyWith(SqlSession& session, const sdk::Batch& batch,
@@ -49,6 +50,10 @@ class MergeWriter final : public sdk::TableWriter {
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const std::vector<std::string>& types);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
                            Care care, sdk::ApplyResult& result);
+    /// Writes the batch without the values that the destination refuses, and those as batch.refused says.
+    absl::Status WriteSorted(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
+    absl::Status ChangeToText(SqlSession& session, const sdk::Batch& batch,
+                              const std::vector<RefusedCell>& refused);
     absl::Status MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                              const BatchProfile& profile, sdk::ApplyResult& result);
 
@@ -59,6 +64,8 @@ class MergeWriter final : public sdk::TableWriter {
     /// Epoch and next offset that this writer last stored; nullopt before TakeOver.
     std::optional<sdk::Checkpoint> checkpoint_;
     std::optional<Prepared> prepared_;
+    /// Values of the table in the dead letters, as of the last commit; exact, because nobody else adds any.
+    int64_t dead_letters_ = 0;
 };
 
 }  // namespace millrace::sql

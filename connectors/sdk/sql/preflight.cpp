@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/dead_letter_table.h"
 
 namespace millrace::sql {
 namespace {
@@ -39,7 +40,9 @@ absl::Status ProbeSchema(SqlSession& session, const Dialect& dialect, const std:
 
 absl::Status ProbeCheckpoints(SqlSession& session, const Dialect& dialect) {
     ASSIGN_OR_RETURN(const bool exists, CheckpointTable(session, dialect).Exists());
-    if (!exists) {
+    ASSIGN_OR_RETURN(const auto letters, session.Describe({std::string(CheckpointTable::kSchema),
+                                                           std::string(DeadLetterTable::kTable)}));
+    if (!exists || !letters) {
         return ProbeSchema(session, dialect, std::string(CheckpointTable::kSchema));
     }
     RETURN_IF_ERROR(session.Begin());

@@ -129,6 +129,11 @@ class Evolution final {
                 plan_.types.push_back(column.type);
                 return absl::OkStatus();
             case TypeFit::kClash:
+                if (!column.underlying.empty() &&
+                    dialect_.CompareTypes(found->type, column.underlying) == TypeFit::kFits) {
+                    plan_.types.push_back(found->type);
+                    return absl::OkStatus();
+                }
                 break;
         }
         return base::MakeError(
@@ -157,7 +162,10 @@ WantedTable WantTable(const Dialect& dialect, const sdk::TableTarget& target, co
     WantedTable wanted{.target = target, .columns = {}, .key = {}};
     const std::vector<std::string> names = dialect.ColumnNames(schema);
     for (size_t i = 0; i < names.size(); ++i) {
-        wanted.columns.push_back({.name = names[i], .type = types[i], .key = false});
+        wanted.columns.push_back({.name = names[i],
+                                  .type = types[i],
+                                  .key = false,
+                                  .underlying = dialect.UnderlyingType(schema.columns[i])});
     }
     for (const int column : schema.KeyColumns()) {
         const auto index = static_cast<size_t>(column);

@@ -20,6 +20,8 @@ struct WantedTable final {
         std::string name;
         std::string type;
         bool key = false;
+        /// See Dialect::UnderlyingType.
+        std::string underlying = {};
     };
     /// In the order of the batch's columns.
     std::vector<Column> columns;

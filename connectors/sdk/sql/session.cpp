@@ -20,6 +20,17 @@ sdk::Cell LoadedCell(const LoadColumn& column, const sdk::Batch& batch, size_t r
     return cell.is_unchanged() ? sdk::Cell::Null() : cell;
 }
 
+void EmptyCell(const LoadColumn& column, sdk::Batch& batch, size_t row) {
+    const int source_key = batch.rows[row].source_key;
+    if (column.origin == LoadColumn::Origin::kSourceKey && source_key >= 0) {
+        batch.source_keys[static_cast<size_t>(source_key)][static_cast<size_t>(column.index)] =
+            sdk::Cell::Null();
+        return;
+    }
+    const int index = column.origin == LoadColumn::Origin::kSourceKey ? column.key_column : column.index;
+    batch.cells[row * batch.schema->columns.size() + static_cast<size_t>(index)] = sdk::Cell::Null();
+}
+
 bool LoadedFlag(const LoadColumn& column, const sdk::Batch& batch, size_t row) {
     if (column.origin == LoadColumn::Origin::kGone) {
         return batch.rows[row].kind == sdk::BatchRow::Kind::kGone;

@@ -59,8 +59,21 @@ struct LoadTable final {
 /// The cell that `column` of row `row` is filled with, for the origins kCell and kSourceKey (unchanged →
 /// NULL).
 sdk::Cell LoadedCell(const LoadColumn& column, const sdk::Batch& batch, size_t row);
+/// Makes that cell NULL.
+void EmptyCell(const LoadColumn& column, sdk::Batch& batch, size_t row);
 /// The value that `column` of row `row` is filled with, for the origins kGone and kUnchanged.
 bool LoadedFlag(const LoadColumn& column, const sdk::Batch& batch, size_t row);
+
+/// A value that a column of a stage cannot hold.
+struct RefusedCell final {
+    /// Index of the row in the batch, and of the column in the stage.
+    size_t row = 0;
+    size_t column = 0;
+    /// Why, without the value.
+    std::string reason;
+    /// The destination has no characters for it.
+    bool not_even_text = false;
+};
 
 /// A table as it stands in the destination.
 struct TableShape final {
@@ -107,6 +120,12 @@ class SqlSession {
     /// exists; after the transaction it may be gone, empty or full. Its name stands for its shape (same name,
     /// same columns). Returns the number of rows. Converts cells from the dialect of batch.schema->source.
     virtual absl::StatusOr<int64_t> Load(const LoadTable& table, const sdk::Batch& batch) = 0;
+
+    /// Inside a transaction, which goes on: finds the cells of `batch` that the columns of a temporary table
+    /// refuse and empties them (NULL) in it, so that Load can take the batch. Its first column is a row
+    /// number. Nothing is left in the table.
+    virtual absl::StatusOr<std::vector<RefusedCell>> FindRefused(const LoadTable& stage,
+                                                                 sdk::Batch& batch) = 0;
 
     /// nullopt when there is no such table.
     virtual absl::StatusOr<std::optional<TableShape>> Describe(const sdk::TableTarget& table) = 0;

@@ -1,0 +1,205 @@
+#include "connectors/sdk/sql/dead_letter_table.h"
+
+#include <map>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "connectors/sdk/sql/checkpoint_table.h"
+
+namespace millrace::sql {
+namespace {
+
+using Kind = sdk::BatchRow::Kind;
+
+constexpr size_t kStatementRows = 500;
+constexpr size_t kStatementBytes = 1 << 20;
+/// Letters on their way from one key to another; no key begins so.
+constexpr std::string_view kAside = "moving ";
+
+/// Cells of columns that `row` leaves unchanged.
+std::vector<std::string> UnchangedNames(const sdk::TableSchema& schema, sdk::RowView row) {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < row.size(); ++i) {
+        if (row[i].is_unchanged()) {
+            names.push_back(schema.columns[i].name);
+        }
+    }
+    return names;
+}
+
+}  // namespace
+
+std::string DeadLetterTable::Name() const {
+    return dialect_.Qualified({std::string(CheckpointTable::kSchema), std::string(kTable)});
+}
+
+std::string DeadLetterTable::Where() const {
+    return base::Concat(" WHERE pipeline_uid = ", dialect_.QuoteLiteral(stream_.pipeline_uid),
+                        " AND topic = ", dialect_.QuoteLiteral(stream_.topic));
+}
+
+absl::Status DeadLetterTable::Ensure() {
+    ASSIGN_OR_RETURN(const auto shape,
+                     session_.Describe({std::string(CheckpointTable::kSchema), std::string(kTable)}));
+    if (shape) {
+        return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(session_.Begin());
+    absl::Status status = Create();
+    if (status.ok()) {
+        status = session_.Commit();
+    }
+    if (!status.ok()) {
+        session_.Rollback();
+        return base::Annotate(status, "creating _millrace.dead_letters");
+    }
+    return absl::OkStatus();
+}
+
+absl::Status DeadLetterTable::Create() {
+    if (const std::string lock = dialect_.DdlLock(); !lock.empty()) {
+        RETURN_IF_ERROR(session_.Execute(lock).status());
+    }
+    const std::string number = dialect_.UnsignedType();
+    RETURN_IF_ERROR(
+        session_
+            .Execute(base::Concat(
+                "CREATE TABLE IF NOT EXISTS ", Name(),
+                " (pipeline_uid TEXT NOT NULL, topic TEXT NOT NULL, pipeline TEXT, schema_name TEXT NOT NULL,"
+                " table_name TEXT NOT NULL, column_name TEXT, key_text TEXT NOT NULL, value_text TEXT NOT "
+                "NULL,"
+                " value_format TEXT NOT NULL, reason TEXT NOT NULL, commit_lsn ",
+                number, " NOT NULL, seq ", number, " NOT NULL, created_at TIMESTAMPTZ NOT NULL)"))
+            .status());
+    const std::string index = dialect_.TextIndex("dead_letters_key", Name(), "key_text");
+    return index.empty() ? absl::OkStatus() : session_.Execute(index).status();
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Count() {
+    ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat("SELECT count(*) FROM ", Name(), Where())));
+    int64_t count = 0;
+    if (rows.size() != 1 || rows[0].size() != 1 || !rows[0][0] || !absl::SimpleAtoi(*rows[0][0], &count)) {
+        return base::MakeError(absl::StatusCode::kInternal, "UNEXPECTED_ANSWER",
+                               "the count of dead letters is not a number");
+    }
+    return count;
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Supersede(const sdk::Batch& batch) {
+    int64_t removed = 0;
+    if (batch.truncate_first) {
+        ASSIGN_OR_RETURN(removed, session_.Execute(base::Concat("DELETE FROM ", Name(), Where())));
+        return removed;
+    }
+    const sdk::TableSchema& schema = *batch.schema;
+    const std::vector<int> key = schema.KeyColumns();
+    if (key.empty()) {
+        return 0;
+    }
+    RETURN_IF_ERROR(SetAside(batch, key));
+    // By what a row does not say: what it does say is newer than any letter.
+    std::map<std::string, std::vector<std::string>> keys;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+        std::string condition;
+        if (batch.rows[i].kind == Kind::kPartial && batch.rows[i].source_key < 0) {
+            // NULL, a whole row, is in no list: it keeps what this row does not say.
+            condition = base::Concat(" AND column_name NOT IN (",
+                                     absl::StrJoin(UnchangedNames(schema, batch.Row(i)), ", ",
+                                                   [this](std::string* out, const std::string& name) {
+                                                       out->append(dialect_.QuoteLiteral(name));
+                                                   }),
+                                     ")");
+        }
+        keys[condition].push_back(KeyText(schema, key, batch.Row(i)));
+    }
+    for (const auto& [condition, list] : keys) {
+        ASSIGN_OR_RETURN(const int64_t gone, Remove(list, condition));
+        removed += gone;
+    }
+    if (!batch.source_keys.empty()) {
+        RETURN_IF_ERROR(
+            session_
+                .Execute(base::Concat("UPDATE ", Name(), " SET key_text = substr(key_text, ",
+                                      kAside.size() + 1, ")", Where(), " AND key_text LIKE '", kAside, "%'"))
+                .status());
+    }
+    return removed;
+}
+
+absl::Status DeadLetterTable::SetAside(const sdk::Batch& batch, const std::vector<int>& key) {
+    const sdk::TableSchema& schema = *batch.schema;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+        if (batch.rows[i].kind != Kind::kPartial || batch.rows[i].source_key < 0) {
+            continue;
+        }
+        const std::string from =
+            KeyText(schema, key, batch.source_keys[static_cast<size_t>(batch.rows[i].source_key)]);
+        const std::string to = base::Concat(kAside, KeyText(schema, key, batch.Row(i)));
+        std::string columns;
+        for (const std::string& name : UnchangedNames(schema, batch.Row(i))) {
+            base::Append(columns, columns.empty() ? "" : ", ", dialect_.QuoteLiteral(name));
+        }
+        RETURN_IF_ERROR(
+            session_
+                .Execute(base::Concat("UPDATE ", Name(), " SET key_text = ", dialect_.QuoteLiteral(to),
+                                      Where(), " AND key_text = ", dialect_.QuoteLiteral(from),
+                                      " AND (column_name IS NULL OR column_name IN (", columns, "))"))
+                .status());
+    }
+    return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Remove(const std::vector<std::string>& keys,
+                                                const std::string& condition) {
+    int64_t removed = 0;
+    std::string list;
+    size_t count = 0;
+    for (size_t i = 0; i < keys.size(); ++i) {
+        base::Append(list, list.empty() ? "" : ", ", dialect_.QuoteLiteral(keys[i]));
+        if (++count < kStatementRows && list.size() < kStatementBytes && i + 1 < keys.size()) {
+            continue;
+        }
+        ASSIGN_OR_RETURN(const int64_t gone,
+                         session_.Execute(base::Concat("DELETE FROM ", Name(), Where(), " AND key_text IN (",
+                                                       list, ")", condition)));
+        removed += gone;
+        list.clear();
+        count = 0;
+    }
+    return removed;
+}
+
+absl::Status DeadLetterTable::Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters) {
+    const auto text = [this](std::string_view value) { return dialect_.QuoteLiteral(value); };
+    const std::string where =
+        base::Concat("(", text(stream_.pipeline_uid), ", ", text(stream_.topic), ", ", text(stream_.pipeline),
+                     ", ", text(target.schema), ", ", text(target.table), ", ");
+    const std::string now = NowLiteral();
+    std::string rows;
+    size_t count = 0;
+    for (size_t i = 0; i < letters.size(); ++i) {
+        const DeadLetter& letter = letters[i];
+        base::Append(rows, rows.empty() ? "" : ", ", where, letter.column ? text(*letter.column) : "NULL",
+                     ", ", text(letter.key), ", ", text(letter.value), ", ",
+                     letter.json ? "'json'" : "'text'", ", ", text(letter.reason), ", ",
+                     letter.position.commit, ", ", letter.position.seq, ", ", now, ")");
+        if (++count < kStatementRows && rows.size() < kStatementBytes && i + 1 < letters.size()) {
+            continue;
+        }
+        RETURN_IF_ERROR(
+            session_
+                .Execute(base::Concat("INSERT INTO ", Name(),
+                                      " (pipeline_uid, topic, pipeline, schema_name, table_name, column_name,"
+                                      " key_text, value_text, value_format, reason, commit_lsn, seq,"
+                                      " created_at) VALUES ",
+                                      rows))
+                .status());
+        rows.clear();
+        count = 0;
+    }
+    return absl::OkStatus();
+}
+
+}  // namespace millrace::sql

@@ -1,0 +1,49 @@
+/// `_millrace.dead_letters`: the values that the destination could not hold, beside the data. Not for:
+/// deciding which those are (dead_letters.h, session.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "connectors/sdk/destination.h"
+#include "connectors/sdk/sql/dead_letters.h"
+#include "connectors/sdk/sql/dialect.h"
+#include "connectors/sdk/sql/session.h"
+
+namespace millrace::sql {
+
+/// Statements on the letters of one stream; owns nothing, to be made where it is used. Everything but Ensure
+/// runs in the caller's transaction, if there is one.
+class DeadLetterTable final {
+ public:
+    static constexpr std::string_view kTable = "dead_letters";
+
+    DeadLetterTable(SqlSession& session, const Dialect& dialect, const sdk::StreamId& stream)
+        : session_(session), dialect_(dialect), stream_(stream) {}
+
+    /// Makes the table in a transaction of its own; safe with several writers at once, cheap when it exists.
+    /// The schema must exist (CheckpointTable::Ensure).
+    absl::Status Ensure();
+
+    absl::StatusOr<int64_t> Count();
+
+    /// Removes the letters that `batch` makes obsolete, and lets those of cells that moved on unchanged
+    /// follow their row. Returns how many were removed.
+    absl::StatusOr<int64_t> Supersede(const sdk::Batch& batch);
+
+    absl::Status Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters);
+
+ private:
+    absl::Status Create();
+    [[nodiscard]] std::string Name() const;
+    [[nodiscard]] std::string Where() const;
+    absl::Status SetAside(const sdk::Batch& batch, const std::vector<int>& key);
+    absl::StatusOr<int64_t> Remove(const std::vector<std::string>& keys, const std::string& condition);
+
+    SqlSession& session_;
+    const Dialect& dialect_;
+    const sdk::StreamId& stream_;
+};
+
+}  // namespace millrace::sql

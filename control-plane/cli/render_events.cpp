@@ -1,0 +1,104 @@
+// How the tables of a pipeline and its events look.
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "control-plane/cli/render.h"
+
+namespace millrace::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string Time(const google::protobuf::Timestamp& time) {
+    std::tm parts{};
+    const std::time_t seconds = time.seconds();
+    gmtime_r(&seconds, &parts);
+    char buffer[96];
+    std::snprintf(buffer, sizeof(buffer), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
+                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                  time.nanos() / 1'000'000);
+    return buffer;
+}
+
+/// "table_held", …
+std::string TypeWord(v1::PipelineEvent::Type type) {
+    std::string word = v1::PipelineEvent::Type_Name(type).substr(5);
+    std::transform(word.begin(), word.end(), word.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return word;
+}
+
+std::string Subject(const v1::PipelineEvent& event) {
+    return event.table().empty() ? "" : event.schema() + "." + event.table();
+}
+
+std::string HeldRange(const v1::TableStatus& table) {
+    return table.held_next_offset() == 0 ? ""
+                                         : std::to_string(table.held_first_offset()) + "-" +
+                                               std::to_string(table.held_next_offset() - 1);
+}
+
+}  // namespace
+
+std::string RenderEvents(const std::vector<v1::PipelineEvent>& events) {
+    std::string out;
+    for (const v1::PipelineEvent& event : events) {
+        out += Time(event.time()) + "  " + TypeWord(event.type());
+        for (const std::string& part : {Subject(event), event.message()}) {
+            out += part.empty() ? "" : "  " + part;
+        }
+        out += event.position().empty() ? "" : "  (" + event.position() + ")";
+        out += event.before().empty() ? "" : "\n    before: " + event.before();
+        out += event.after().empty() ? "" : "\n    after:  " + event.after();
+        out += "\n";
+    }
+    return out;
+}
+
+std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events) {
+    std::string out;
+    for (const v1::PipelineEvent& event : events) {
+        const ordered_json json = {
+            {"sequence", event.sequence()},   {"id", event.id()},           {"time", Time(event.time())},
+            {"type", TypeWord(event.type())}, {"schema", event.schema()},   {"table", event.table()},
+            {"before", event.before()},       {"after", event.after()},     {"message", event.message()},
+            {"position", event.position()},   {"worker", event.worker_id()}};
+        out += json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+    }
+    return out;
+}
+
+std::string RenderTables(const v1::PipelineStatus& status) {
+    std::vector<std::vector<std::string>> rows{
+        {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "WORKER", "ERROR"}};
+    for (const v1::TableStatus& table : status.tables()) {
+        const std::string error = table.error() + (table.remedy().empty() ? "" : ". " + table.remedy());
+        rows.push_back({table.schema() + "." + table.table(), StateWord(table.state()),
+                        HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()), HeldRange(table),
+                        table.worker_id(), error});
+    }
+    return RenderTable(rows);
+}
+
+std::string TablesAsJson(const v1::PipelineStatus& status) {
+    ordered_json tables = ordered_json::array();
+    for (const v1::TableStatus& table : status.tables()) {
+        tables.push_back({{"schema", table.schema()},
+                          {"table", table.table()},
+                          {"state", StateWord(table.state())},
+                          {"rows", table.rows_applied()},
+                          {"lag_bytes", table.lag_bytes()},
+                          {"held_first_offset", table.held_first_offset()},
+                          {"held_next_offset", table.held_next_offset()},
+                          {"worker", table.worker_id()},
+                          {"error", table.error()},
+                          {"error_reason", table.error_reason()},
+                          {"remedy", table.remedy()}});
+    }
+    return ordered_json{{"tables", tables}}.dump(2, ' ', false, ordered_json::error_handler_t::replace) +
+           "\n";
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,118 @@
+// Verbs of one table, and a pipeline's events.
+#include <cstdio>
+#include <thread>
+
+#include "base/status.h"
+#include "control-plane/cli/commands.h"
+#include "control-plane/cli/render.h"
+
+namespace millrace::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kFollowInterval{500};
+constexpr int kEventsAtOnce = 100;
+
+absl::Status Usage(const std::string& message, const std::string& remedy) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument, "TABLE_NAME", message, remedy);
+}
+
+/// The table is what follows the first dot.
+template <typename Request>
+absl::StatusOr<Request> Naming(const Scope& scope, const std::string& id, const std::string& table) {
+    const size_t dot = table.find('.');
+    if (dot == 0 || dot == std::string::npos || dot + 1 == table.size()) {
+        return Usage("'" + table + "' is not of the form schema.table",
+                     "`millrace table list` shows the names");
+    }
+    Request request;
+    request.set_name(scope.PipelineName(id));
+    request.set_schema(table.substr(0, dot));
+    request.set_table(table.substr(dot + 1));
+    return request;
+}
+
+}  // namespace
+
+absl::Status ListTables(Client& client, const Scope& scope, const std::string& id,
+                        const std::string& output) {
+    ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
+    std::fputs((output == "json" ? TablesAsJson(pipeline.status()) : RenderTables(pipeline.status())).c_str(),
+               stdout);
+    return absl::OkStatus();
+}
+
+absl::Status OrderTable(Client& client, const Scope& scope, const std::string& verb, const std::string& id,
+                        const std::string& table) {
+    if (verb == "pause") {
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::PausePipelineTableRequest>(scope, id, table));
+        RETURN_IF_ERROR(client.PauseTable(request).status());
+        std::printf("Table %s is pausing: its changes go on into Kafka, the other tables go on.\n",
+                    table.c_str());
+    } else if (verb == "resume") {
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResumePipelineTableRequest>(scope, id, table));
+        RETURN_IF_ERROR(client.ResumeTable(request).status());
+        std::printf("Table %s resumes.\n", table.c_str());
+    } else {
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResyncPipelineTableRequest>(scope, id, table));
+        RETURN_IF_ERROR(client.ResyncTable(request).status());
+        std::printf(
+            "Table %s is copied anew; readers of the destination see it empty until the copy arrives.\n",
+            table.c_str());
+    }
+    return absl::OkStatus();
+}
+
+absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id, const std::string& table,
+                       const std::string& offsets) {
+    ASSIGN_OR_RETURN(auto request, Naming<v1::SkipPipelineTableRequest>(scope, id, table));
+    ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
+    for (const v1::TableStatus& status : pipeline.status().tables()) {
+        if (status.schema() == request.schema() && status.table() == request.table()) {
+            request.set_first_offset(status.held_first_offset());
+            request.set_next_offset(status.held_next_offset());
+            std::fprintf(stderr, "%s is %s%s%s\n", table.c_str(), StateWord(status.state()).c_str(),
+                         status.error().empty() ? "" : ": ", status.error().c_str());
+        }
+    }
+    if (request.next_offset() == 0) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, "SKIP_RANGE",
+                               "table " + table + " is not held at any records now",
+                               "`millrace table list " + id + "` shows what each table is held at");
+    }
+    const std::string range =
+        std::to_string(request.first_offset()) + "-" + std::to_string(request.next_offset() - 1);
+    if (offsets != range) {
+        return base::MakeError(
+            absl::StatusCode::kFailedPrecondition, "SKIP_RANGE",
+            std::to_string(request.next_offset() - request.first_offset()) + " offsets (" + range +
+                ") of its topic would be passed over; their changes would be missing in the destination",
+            "To do so repeat the command with --offsets " + range);
+    }
+    RETURN_IF_ERROR(client.SkipTable(request).status());
+    std::printf("Table %s passes over offsets %s; `millrace table resync` brings the rows back.\n",
+                table.c_str(), range.c_str());
+    return absl::OkStatus();
+}
+
+absl::Status ShowEvents(Client& client, const Scope& scope, const std::string& id, const std::string& output,
+                        bool follow) {
+    v1::ListPipelineEventsRequest request;
+    request.set_parent(scope.PipelineName(id));
+    request.set_page_size(kEventsAtOnce);
+    while (true) {
+        ASSIGN_OR_RETURN(const v1::ListPipelineEventsResponse response, client.ListEvents(request));
+        const std::vector<v1::PipelineEvent> events(response.events().begin(), response.events().end());
+        std::fputs((output == "json" ? EventsAsJson(events) : RenderEvents(events)).c_str(), stdout);
+        std::fflush(stdout);
+        if (!follow) {
+            return absl::OkStatus();
+        }
+        const int64_t seen = request.has_after_sequence() ? request.after_sequence() : 0;
+        request.set_after_sequence(events.empty() ? seen : events.back().sequence());
+        if (static_cast<int>(events.size()) < kEventsAtOnce) {
+            std::this_thread::sleep_for(kFollowInterval);
+        }
+    }
+}
+
+}  // namespace millrace::cli

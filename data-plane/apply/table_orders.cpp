@@ -1,0 +1,131 @@
+// What verbs ask of one table: pausing it alone, passing over what it is held at.
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "data-plane/apply/table_actor.h"
+
+namespace millrace::apply {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kSeekRetry{30};
+
+std::string OffsetsText(int64_t first, int64_t next) {
+    return base::Concat("offsets ", first, "-", next - 1);
+}
+
+}  // namespace
+
+void TableActor::Order(const TableOrders& orders) {
+    const std::lock_guard lock(mutex_);
+    wanted_orders_ = orders;
+    table_paused_ = orders.paused;
+    orders_changed_ = true;
+}
+
+void TableActor::TakeOrders() {
+    if (!orders_changed_.exchange(false)) {
+        return;
+    }
+    const TableOrders before = orders_;
+    {
+        const std::lock_guard lock(mutex_);
+        orders_ = *wanted_orders_;
+    }
+    if (!std::exchange(ordered_, true)) {
+        return;
+    }
+    const bool skip = orders_.skip_next > orders_.skip_first &&
+                      (orders_.skip_first != before.skip_first || orders_.skip_next != before.skip_next);
+    if (orders_.resume_counter > before.resume_counter || skip) {
+        kicked_ = true;
+    }
+    if (orders_.resync_counter > before.resync_counter) {
+        // A table that works meets the copy by itself.
+        seek_patiently_ = waiting_to_retry_;
+    }
+}
+
+void TableActor::BeginSkip(int64_t offset) {
+    skip_below_ = 0;
+    if (orders_.skip_next <= orders_.skip_first || orders_.skip_first != offset) {
+        return;
+    }
+    skip_below_ = orders_.skip_next;
+    const std::string range = OffsetsText(orders_.skip_first, orders_.skip_next);
+    base::LogWarning("records are passed over by order", {{"topic", topic()}, {"range", range}});
+    RecordEvent(events::EventType::kTableSkipped,
+                "records were passed over as ordered; they were not applied", range,
+                base::Concat("skip-", topic(), "-", range));
+}
+
+bool TableActor::PassesOver(const bus::Record& record) {
+    if (record.offset < skip_below_) {
+        return true;
+    }
+    if (!seeking_) {
+        return false;
+    }
+    const absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
+    if (!status.ok() || decoded_.event.op != sdk::Op::kTruncate) {
+        return true;
+    }
+    base::LogInfo("what the table was held at is passed over: a truncate stands behind it",
+                  {{"topic", topic()}, {"offset", record.offset}});
+    RecordEvent(events::EventType::kTableSkipped,
+                "what the table was held at was passed over: the table is emptied and copied behind it",
+                OffsetsText(checkpoint_offset_, record.offset),
+                base::Concat("seek-", topic(), "-", checkpoint_offset_, "-", record.offset));
+    seeking_ = false;
+    seek_patiently_ = false;
+    return false;
+}
+
+void TableActor::Drop(bus::Record& record) {
+    inbox_.MarkApplied(1, Inbox::CostOf(record), record.offset + 1);
+    record.owner.reset();
+    ++work_at_;
+}
+
+std::optional<TimePoint> TableActor::SeekTruncate(bool patiently, TimePoint now) {
+    seeking_ = true;
+    seek_patiently_ = patiently;
+    return now;
+}
+
+std::optional<TimePoint> TableActor::EndSeek(TimePoint now) {
+    Release();
+    failed_stage_ = Stage::kApply;
+    waiting_to_retry_ = true;
+    retry_at_ = now + kSeekRetry;
+    ShowError(held_error_, TableState::kHeld, retry_at_, now);
+    return retry_at_;
+}
+
+void TableActor::NoteHeldRange(const absl::Status& status, Stage stage) {
+    int64_t next = 0;
+    if (stage == Stage::kApply && sealed_) {
+        next = sealed_->next_offset;
+    } else if (stage == Stage::kRead && folder_.empty() && work_at_ < work_.size() &&
+               base::ReasonOf(status) != kOffsetGoneReason) {
+        next = work_[work_at_].offset + 1;
+    }
+    const std::lock_guard lock(mutex_);
+    facts_.held_first_offset = next > 0 ? checkpoint_offset_ : 0;
+    facts_.held_next_offset = next;
+}
+
+void TableActor::RecordEvent(events::EventType type, std::string message, std::string position,
+                             std::string id) {
+    events::Event event{
+        .type = type, .message = std::move(message), .position = std::move(position), .id = std::move(id)};
+    {
+        const std::lock_guard lock(mutex_);
+        event.schema = facts_.schema;
+        event.table = facts_.table;
+    }
+    recorder_.Record(std::move(event));
+}
+
+}  // namespace millrace::apply

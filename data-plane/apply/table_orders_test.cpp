@@ -1,0 +1,160 @@
+// What verbs do to one table: pause, resume, resync and skip.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "data-plane/apply/table_actor_fixture.h"
+
+namespace millrace::apply {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+
+class TableOrdersTest : public TableActorTest {
+ protected:
+    void Hold(int times = 1) {
+        Fail(Moment::kBeforeApply, absl::FailedPreconditionError("a check refuses it"), times);
+        Run();
+        ASSERT_EQ(Facts().state, TableState::kHeld);
+    }
+    void Truncate() { Produce(make_.Truncate()); }
+};
+
+TEST_F(TableOrdersTest, APausedTableLetsGoOfEverythingAndGoesOnFromItsCheckpoint) {
+    Start();
+    actor_->Order({});
+    ProduceInserts(0, 3);
+    Run();
+    actor_->Order({.paused = true});
+    ProduceInserts(3, 6);
+    EXPECT_EQ(Run(), std::nullopt);
+    EXPECT_EQ(Facts().state, TableState::kPaused);
+    EXPECT_FALSE(bus_.subscribed);
+    EXPECT_EQ(total_bytes_, 0);
+    EXPECT_EQ(Table().rows.size(), 3U);
+    actor_->Order({.resume_counter = 1});
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 6U);
+}
+
+TEST_F(TableOrdersTest, ATablePausedFromItsStartIsNeverTakenOver) {
+    Start();
+    actor_->Order({.paused = true});
+    ProduceInserts(0, 3);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kPaused);
+    EXPECT_FALSE(Table().known);
+}
+
+TEST_F(TableOrdersTest, ResumeTriesAHeldTableAtOnceAndItsHeldRangeIsShown) {
+    Start();
+    actor_->Order({.resume_counter = 4});
+    ProduceInserts(0, 3);
+    Hold();
+    EXPECT_EQ(Facts().held_first_offset, 0);
+    EXPECT_EQ(Facts().held_next_offset, 3);
+    actor_->Order({.resume_counter = 5});
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Facts().held_next_offset, 0);
+    EXPECT_EQ(Table().rows.size(), 3U);
+}
+
+TEST_F(TableOrdersTest, ASkipPassesOverExactlyItsRange) {
+    Start();
+    actor_->Order({});
+    ProduceInserts(0, 2);
+    Run();
+    ProduceInserts(2, 5);
+    Hold();
+    ProduceInserts(5, 7);
+    actor_->Order({.skip_first = 2, .skip_next = 5});
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 4U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 7);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableOrdersTest, ASkipOfAnotherPlaceSkipsNothing) {
+    Start();
+    actor_->Order({.skip_first = 1, .skip_next = 3});
+    ProduceInserts(0, 3);
+    Run();
+    EXPECT_EQ(Table().rows.size(), 3U);
+}
+
+TEST_F(TableOrdersTest, ASkipWithNothingBehindItEndsLiveAndHoldsAfterARestart) {
+    Start();
+    actor_->Order({});
+    ProduceInserts(0, 3);
+    Hold();
+    actor_->Order({.skip_first = 0, .skip_next = 3});
+    Run();
+    bus_.DeliverEnd(*actor_, 3);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_TRUE(Table().rows.empty());
+    Start();
+    actor_->Order({.skip_first = 0, .skip_next = 3});
+    ProduceInserts(3, 4);
+    Run();
+    EXPECT_EQ(Table().rows.size(), 1U);
+}
+
+TEST_F(TableOrdersTest, AResyncPassesOverWhatAHeldTableIsHeldAt) {
+    Start();
+    actor_->Order({});
+    ProduceInserts(0, 3);
+    Hold(2);
+    actor_->Order({.resync_counter = 1});
+    ProduceInserts(3, 5);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld) << "the copy has not come yet";
+    EXPECT_TRUE(Table().rows.empty());
+    Truncate();
+    ProduceInserts(10, 12);
+    bus_.Deliver(*actor_);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 2U);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableOrdersTest, AWorkerThatComesLaterFindsTheCopyBehindThePoison) {
+    ProduceInserts(0, 3);
+    Truncate();
+    ProduceInserts(10, 12);
+    limits_.rows = 3;
+    Start();
+    actor_->Order({.resync_counter = 1});
+    Fail(Moment::kBeforeApply, absl::FailedPreconditionError("a check refuses it"));
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 2U);
+}
+
+TEST_F(TableOrdersTest, WithoutACopyBehindItAHeldTableStaysHeld) {
+    Start();
+    actor_->Order({.resync_counter = 1});
+    ProduceInserts(0, 3);
+    Fail(Moment::kBeforeApply, absl::FailedPreconditionError("a check refuses it"), 2);
+    Run();
+    bus_.DeliverEnd(*actor_, 3);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "FAILED_PRECONDITION");
+    EXPECT_GT(Facts().next_retry_time_us, 0);
+    EXPECT_EQ(total_bytes_, 0);
+    RunFor(seconds(31));
+    bus_.DeliverEnd(*actor_, 3);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    RunFor(seconds(31));
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 3U);
+}
+
+}  // namespace
+}  // namespace millrace::apply

@@ -1,0 +1,66 @@
+// Change records of any bytes; one that can be read is the same after it was written and read again.
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "data-plane/codec/event_codec.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace {
+
+using namespace millrace;
+
+/// Schema n has n columns, of which the first two are the key.
+absl::StatusOr<sdk::SchemaPtr> SchemaOf(uint64_t id) {
+    if (id > 12) {
+        return base::MakeError(absl::StatusCode::kDataLoss, "SCHEMA_UNKNOWN", "no such schema");
+    }
+    auto schema = std::make_shared<sdk::TableSchema>();
+    schema->id = id;
+    schema->table = "t";
+    schema->append_only = id % 4 == 0;
+    for (uint64_t i = 0; i < id; ++i) {
+        sdk::Column& column = schema->columns.emplace_back();
+        column.name = "c" + std::to_string(i);
+        column.key_ordinal = schema->append_only || i > 1 ? 0 : static_cast<int>(i) + 1;
+    }
+    return schema;
+}
+
+bool Same(sdk::RowView a, sdk::RowView b) {
+    if (a.size() != b.size()) {
+        return false;
+    }
+    for (size_t i = 0; i < a.size(); ++i) {
+        if (a[i].state() != b[i].state() || (a[i].is_value() && a[i].text() != b[i].text())) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    static const auto codec = codec::MakeMillraceCodec();
+    const std::string bytes(reinterpret_cast<const char*>(data), size);
+    codec::DecodedEvent first;
+    if (!codec->Decode(bytes, SchemaOf, first).ok()) {
+        return 0;
+    }
+    const sdk::ChangeEvent& event = first.event;
+    const size_t columns = event.schema->columns.size();
+    fuzz::Require(event.after.empty() || event.after.size() == columns, "a new row has every column");
+    fuzz::Require(event.before.empty() || event.before.size() == columns, "an old row has every column");
+    std::string key;
+    std::string value;
+    codec->Encode(event, key, value);
+    codec::DecodedEvent second;
+    fuzz::Require(codec->Decode(value, SchemaOf, second).ok(), "what was written can be read");
+    fuzz::Require(second.event.op == event.op && second.event.position == event.position &&
+                      second.event.commit_time_us == event.commit_time_us && second.event.xid == event.xid &&
+                      second.event.generation == event.generation && Same(second.event.after, event.after) &&
+                      Same(second.event.before, event.before),
+                  "a change is the same after writing and reading");
+    return 0;
+}

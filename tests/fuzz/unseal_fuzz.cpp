@@ -1,0 +1,72 @@
+// Sealed secrets of any bytes: as PEM, and as the DER within it. Nothing but what was sealed is ever opened.
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "base/seal.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace {
+
+using namespace millrace;
+
+constexpr char kPlain[] = "a password";
+
+/// P-256, because a wrong RSA key costs a millisecond to find out.
+base::KeyPair NewPair() {
+    EVP_PKEY* const key = EVP_EC_gen("P-256");
+    BIO* const out = BIO_new(BIO_s_mem());
+    fuzz::Require(PEM_write_bio_PKCS8PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr) == 1,
+                  "a key can be written");
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(out, &text);
+    base::Secret pem(std::string(text, static_cast<size_t>(size)));
+    BIO_free(out);
+    EVP_PKEY_free(key);
+    return *base::KeyPairFromPrivatePem(std::move(pem));
+}
+
+struct Keys final {
+    base::KeyPair pair = NewPair();
+    std::string sealed = *base::Seal(base::Secret(kPlain), pair.public_pem);
+};
+
+std::string DerOf(const std::string& pem) {
+    std::string der;
+    const size_t begin = pem.find('\n') + 1;
+    absl::Base64Unescape(pem.substr(begin, pem.rfind("-----END") - begin), &der);
+    return der;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    static const Keys keys;
+    static const std::string der = DerOf(keys.sealed);
+    fuzz::Input input(data, size);
+    std::string pem(input.rest());
+    const uint8_t kind = input.Byte();
+    if (kind % 3 != 0) {
+        std::string bytes;
+        if (kind % 3 == 1) {
+            bytes = std::string(input.rest());
+        } else {
+            // A true one with some bytes changed, which gets farther than any that is made up.
+            bytes = der;
+            while (!input.rest().empty()) {
+                const size_t high = input.Byte();
+                const size_t at = high << 8U | input.Byte();
+                bytes[at % bytes.size()] = static_cast<char>(input.Byte());
+            }
+        }
+        pem = "-----BEGIN CMS-----\n" + absl::Base64Escape(bytes) + "\n-----END CMS-----\n";
+    }
+    const auto opened = base::Unseal(pem, keys.pair.private_pem);
+    fuzz::Require(!opened.ok() || opened->Reveal() == kPlain, "only what was sealed is opened");
+    (void)base::Fingerprint(pem);
+    return 0;
+}

@@ -28,6 +28,9 @@ WITH RECURSIVE roots AS (
            bool_or(c.relpersistence = 'u') AS unlogged
     FROM tree JOIN pg_class c ON c.oid = tree.relid AND c.relkind <> 'p' LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
     GROUP BY tree.root
+), files AS (
+    SELECT tree.root, md5(string_agg(concat_ws(':', c.oid, c.relfilenode), ',' ORDER BY c.oid)) AS sum
+    FROM tree JOIN pg_class c ON c.oid = tree.relid GROUP BY tree.root
 ), keys AS (
     SELECT r.oid, string_agg(a.attname, E'\x1f' ORDER BY a.attnum) AS names
     FROM roots r
@@ -48,8 +51,9 @@ SELECT r.nspname, r.relname, r.oid,
        row_security_active(r.oid),
        has_schema_privilege(r.relnamespace, 'USAGE'),
        has_table_privilege(r.oid, 'SELECT'),
-       pg_has_role(r.relowner, 'USAGE')
-FROM roots r LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
+       pg_has_role(r.relowner, 'USAGE'),
+       coalesce(f.sum, md5(concat_ws(':', r.oid, r.relfilenode))) || '/' || r.relnatts
+FROM roots r LEFT JOIN files f ON f.root = r.oid LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
      LEFT JOIN pg_class t ON t.oid = r.reltoastrelid
 ORDER BY r.nspname COLLATE "C", r.relname COLLATE "C")";
 
@@ -69,6 +73,8 @@ ListedTable ReadTable(const base::PqResult& result, int row) {
     listed.may_use_schema = result.GetBool(row, 8);
     listed.may_select = result.GetBool(row, 9);
     listed.owned = result.GetBool(row, 10);
+    // As StorageOf makes it of a table looked at alone.
+    listed.table.storage = result.Get(row, 11);
     return listed;
 }
 

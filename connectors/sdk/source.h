@@ -31,6 +31,8 @@ struct SourceTable final {
     std::vector<std::string> key;
     /// The source's id of the table (see TableSchema::source_table_id); 0 = unknown.
     uint64_t id = 0;
+    /// See TableSchema::storage; "" = unknown.
+    std::string storage = {};
 
     [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
 };
@@ -93,6 +95,13 @@ class Source {
     /// Hands every row of the table to `handler.OnChange` as kRead with position {P, first_seq + n}. Returns the number
     /// of rows. Stops with Cancelled when `handler` does.
     virtual absl::StatusOr<int64_t> CopyTable(const SourceTable& table, uint64_t first_seq, ChangeHandler& handler) = 0;
+    /// The shape of the table as it is now, outside any copy; nullptr when there is no such table, or the source cannot say.
+    virtual absl::StatusOr<SchemaPtr> DescribeNow(const SourceTable& /*table*/) { return nullptr; }
+    /// Why the table must be copied anew where its shape was `before` and is `after`: rows may have got values that no
+    /// event carries. "" when the events suffice.
+    [[nodiscard]] virtual std::string WhyCopyAnew(const TableSchema& /*before*/, const TableSchema& /*after*/) const {
+        return {};
+    }
     /// Ends the snapshot. A lock that kept other workers from copying is held until Start succeeds or the object dies.
     virtual absl::Status EndCopy() = 0;
 

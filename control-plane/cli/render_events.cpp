@@ -4,6 +4,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_join.h"
 #include "control-plane/cli/render.h"
 
 namespace millrace::cli {
@@ -72,12 +73,12 @@ std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events) {
 
 std::string RenderTables(const v1::PipelineStatus& status) {
     std::vector<std::vector<std::string>> rows{
-        {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "WORKER", "ERROR"}};
+        {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "DROPS PENDING", "WORKER", "ERROR"}};
     for (const v1::TableStatus& table : status.tables()) {
         const std::string error = table.error() + (table.remedy().empty() ? "" : ". " + table.remedy());
         rows.push_back({table.schema() + "." + table.table(), StateWord(table.state()),
                         HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()), HeldRange(table),
-                        table.worker_id(), error});
+                        absl::StrJoin(table.pending_drops(), ", "), table.worker_id(), error});
     }
     return RenderTable(rows);
 }
@@ -92,6 +93,7 @@ std::string TablesAsJson(const v1::PipelineStatus& status) {
                           {"lag_bytes", table.lag_bytes()},
                           {"held_first_offset", table.held_first_offset()},
                           {"held_next_offset", table.held_next_offset()},
+                          {"pending_drops", std::vector<std::string>(table.pending_drops().begin(), table.pending_drops().end())},
                           {"worker", table.worker_id()},
                           {"error", table.error()},
                           {"error_reason", table.error_reason()},

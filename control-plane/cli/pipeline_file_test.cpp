@@ -14,6 +14,7 @@ destination: {type: duckdb, options: {path: /tmp/shop.duckdb}}
 tables: [public.*]
 exclude: [public.audit]
 refused_values: text
+dropped_columns: drop
 flush: {rows: 500, bytes: 1048576, seconds: 2.5}
 state: paused
 )";
@@ -34,6 +35,7 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_EQ(file->tables, std::vector<std::string>{"public.*"});
     EXPECT_EQ(file->exclude, std::vector<std::string>{"public.audit"});
     EXPECT_EQ(file->refused_values, "text");
+    EXPECT_EQ(file->dropped_columns, "drop");
     EXPECT_EQ(file->flush_rows, 500);
     EXPECT_EQ(file->flush_bytes, 1048576);
     EXPECT_DOUBLE_EQ(file->flush_seconds, 2.5);

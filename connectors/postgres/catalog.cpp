@@ -41,11 +41,12 @@ std::string TableQuery(std::string_view condition) {
         "i.indisreplident ELSE i.indisprimary END) OR EXISTS (SELECT FROM tree JOIN pg_class f ON f.oid = "
         "tree.relid "
         "WHERE f.relkind <> 'p' AND f.relreplident <> t.relreplident), "
-        "(SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode), ',' ORDER BY f.oid)) FROM tree JOIN pg_class f "
+        "(SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode), ',' ORDER BY f.oid)) FROM tree JOIN "
+        "pg_class f "
         "ON f.oid = tree.relid), t.relnatts, "
         "EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = t.oid AND d.attisdropped), "
-        // VACUUM FULL touches the row of a column whose value older rows lack, but no default; a change of type makes
-        // a column's default anew.
+        // VACUUM FULL touches the row of a column whose value older rows lack, but no default; a change of
+        // type makes a column's default anew.
         "coalesce((SELECT 4294967296 + d.oid::bigint FROM pg_attrdef d WHERE d.adrelid = t.oid AND d.adnum = "
         "a.attnum), a.xmin::text::bigint), m.value, m.mixed "
         "FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND "
@@ -53,8 +54,10 @@ std::string TableQuery(std::string_view condition) {
         // Whether a row lacks a column is said of the relation that holds the row.
         "LEFT JOIN LATERAL (SELECT min(array_to_string(l.attmissingval, '')) AS value, "
         "count(*) > 0 AND (count(l.attmissingval) BETWEEN 1 AND count(*) - 1 OR "
-        "count(DISTINCT array_to_string(l.attmissingval, '')) > 1) AS mixed FROM tree JOIN pg_class f ON f.oid = "
-        "tree.relid AND f.relkind <> 'p' JOIN pg_attribute l ON l.attrelid = f.oid AND l.attname = a.attname AND NOT "
+        "count(DISTINCT array_to_string(l.attmissingval, '')) > 1) AS mixed FROM tree JOIN pg_class f ON "
+        "f.oid = "
+        "tree.relid AND f.relkind <> 'p' JOIN pg_attribute l ON l.attrelid = f.oid AND l.attname = a.attname "
+        "AND NOT "
         "l.attisdropped) m ON true ORDER BY a.attnum");
 }
 
@@ -117,7 +120,8 @@ constexpr std::string_view kTypeQuery =
     "FROM step s JOIN pg_type t ON t.oid = s.next WHERE s.next <> 0) "
     "SELECT s.place, s.element, s.oid, s.typmod, s.typtype, format_type(s.oid, s.typmod), s.over_domain, "
     "CASE WHEN s.over_domain OR d.typtype = 'd' THEN format_type(w.oid, w.typmod) ELSE '' END, "
-    "(SELECT string_agg(e.enumlabel, E'\\x1f' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = s.oid) "
+    "(SELECT string_agg(e.enumlabel, E'\\x1f' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = "
+    "s.oid) "
     "FROM step s JOIN wanted w ON w.place = s.place JOIN pg_type d ON d.oid = w.oid "
     "WHERE s.typtype <> 'd' ORDER BY s.place, s.element";
 

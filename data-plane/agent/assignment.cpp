@@ -168,8 +168,10 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
                                     .resync_counter = table.resync_counter(),
                                     .resume_counter = table.resume_counter(),
                                     .skip_first = table.skip_first_offset(),
-                                    .skip_next = table.skip_next_offset()});
+                                    .skip_next = table.skip_next_offset(),
+                                    .replay_counter = table.replay_counter()});
     }
+    config.resync_counter = proto.spec().resync_counter();
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {
         return base::Annotate(source.status(), "source");

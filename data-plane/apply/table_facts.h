@@ -41,6 +41,10 @@ struct TableFacts final {
     int64_t batches = 0;
     /// Values that stand in the destination's dead letters.
     int64_t dead_letters = 0;
+    /// The last replay of them that was carried out, what it applied and what stayed.
+    int64_t replay_counter = 0;
+    int64_t replayed_letters = 0;
+    int64_t refused_letters = 0;
 
     /// Fetched and not applied yet.
     int64_t records_waiting = 0;

@@ -48,6 +48,8 @@ struct TableOverride final {
     /// Kafka offsets [first, next) that are passed over while the table stands exactly at `first`.
     int64_t skip_first = 0;
     int64_t skip_next = 0;
+    /// Rises with every replay of dead letters.
+    int64_t replay_counter = 0;
 
     friend bool operator==(const TableOverride&, const TableOverride&) = default;
 };
@@ -67,6 +69,8 @@ struct PipelineConfig final {
     FlushRules flush;
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
     std::vector<TableOverride> overrides;
+    /// Rises with every resync of the whole pipeline.
+    int64_t resync_counter = 0;
 };
 
 }  // namespace millrace::config

@@ -20,6 +20,7 @@ enum class EventType {
     kCopyFinished,
     kPublisherTakeover,
     kTablesChanged,
+    kDeadLettersReplayed,
 };
 
 struct Event final {

@@ -25,7 +25,8 @@ absl::Status DecodePosition(std::string_view bytes, StreamPosition& position) {
                 .last = {proto.commit_lsn(), proto.seq()},
                 .end = proto.end_lsn(),
                 .streaming = proto.streaming(),
-                .mid_transaction = proto.mid_transaction()};
+                .mid_transaction = proto.mid_transaction(),
+                .resync_counter = proto.resync_counter()};
     return absl::OkStatus();
 }
 
@@ -43,7 +44,10 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .resync_counter = proto.resync_counter(),
                                    .source_table_id = proto.source_table_id(),
                                    .schema_id = proto.schema_id(),
-                                   .columns = {proto.columns().begin(), proto.columns().end()}};
+                                   .columns = {proto.columns().begin(), proto.columns().end()},
+                                   .held_reason = proto.held_reason(),
+                                   .held_error = proto.held_error(),
+                                   .held_remedy = proto.held_remedy()};
     return absl::OkStatus();
 }
 
@@ -63,6 +67,7 @@ std::string EncodePosition(const StreamPosition& position) {
     proto.set_end_lsn(position.end);
     proto.set_streaming(position.streaming);
     proto.set_mid_transaction(position.mid_transaction);
+    proto.set_resync_counter(position.resync_counter);
     return proto.SerializeAsString();
 }
 
@@ -78,6 +83,9 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_source_table_id(table.source_table_id);
     proto.set_schema_id(table.schema_id);
     proto.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
+    proto.set_held_reason(table.held_reason);
+    proto.set_held_error(table.held_error);
+    proto.set_held_remedy(table.held_remedy);
     return proto.SerializeAsString();
 }
 

@@ -30,6 +30,14 @@ struct TableState final {
     /// Schema of the last record written, and its columns as "name type".
     uint64_t schema_id = 0;
     std::vector<std::string> columns;
+    /// Why nothing is published of the table; empty unless it is held.
+    std::string held_reason;
+    std::string held_error;
+    std::string held_remedy;
+
+    [[nodiscard]] bool held() const { return !held_reason.empty(); }
+    void Hold(const absl::Status& why);
+    void Release();
 };
 
 /// See PublisherPosition in change_event.proto.
@@ -42,6 +50,8 @@ struct StreamPosition final {
     uint64_t end = 0;
     bool streaming = false;
     bool mid_transaction = false;
+    /// The resync of the whole pipeline that this generation answers.
+    int64_t resync_counter = 0;
 };
 
 /// All that the control topic says; tables by topic.

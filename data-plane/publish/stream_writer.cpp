@@ -27,7 +27,7 @@ StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, Tabl
                            const events::Recorder& recorder)
     : writer_(writer), recorder_(recorder) {
     for (auto& [topic, table] : tables) {
-        if (table.copied) {
+        if (table.copied || table.held()) {
             tables_[table.schema + '\0' + table.table] = &table;
         }
     }
@@ -52,6 +52,9 @@ const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
             route.table = nullptr;
         }
         strange_ = strange_ || route.table == nullptr;
+        if (route.table != nullptr && route.table->held()) {
+            route.table = nullptr;
+        }
     }
     last_route_ = route;
     return last_route_;

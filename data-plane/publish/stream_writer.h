@@ -17,7 +17,7 @@ namespace millrace::publish {
 /// One thread; lives as long as one session.
 class StreamWriter final : public sdk::ChangeHandler {
  public:
-    /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their schemas.
+    /// `tables`: by topic; only those with `copied` are published, not those that are held. Outlives the writer, which keeps their schemas.
     StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
                  const events::Recorder& recorder);
 

@@ -203,14 +203,33 @@ std::string MergeSql::CountHoles(const std::vector<int>& unchanged) const {
                         " AS p WHERE NOT EXISTS (SELECT 1 FROM ", into_, " AS d WHERE ", OnSourceKey(), ")");
 }
 
-std::string MergeSql::DeleteStaged() const {
+std::string MergeSql::OnStagedKey() const {
     std::vector<std::string> conditions;
     for (const int column : key_) {
         const auto index = static_cast<size_t>(column);
         conditions.push_back(base::Concat("d.", Quoted(index), " = s.", StageColumn(index)));
     }
+    return absl::StrJoin(conditions, " AND ");
+}
+
+std::string MergeSql::DeleteStaged() const {
     return base::Concat("DELETE FROM ", into_, " AS d USING ", dialect_.QuoteIdentifier(Stage().table),
-                        " AS s WHERE ", absl::StrJoin(conditions, " AND "));
+                        " AS s WHERE ", OnStagedKey());
+}
+
+std::string MergeSql::StagedThere() const {
+    return base::Concat("SELECT s.n FROM ", dialect_.QuoteIdentifier(Stage().table),
+                        " AS s WHERE EXISTS (SELECT 1 FROM ", into_, " AS d WHERE ", OnStagedKey(), ")");
+}
+
+std::string MergeSql::UpdateStaged(size_t column, const std::vector<size_t>& numbers) const {
+    return base::Concat("UPDATE ", into_, " AS d SET ", Quoted(column), " = s.", StageColumn(column), " FROM ",
+                        dialect_.QuoteIdentifier(Stage().table), " AS s WHERE ", OnStagedKey(), " AND s.n IN (",
+                        absl::StrJoin(numbers, ", "), ")");
+}
+
+std::string MergeSql::InsertStaged(const std::vector<size_t>& numbers) const {
+    return base::Concat(InsertStaged(), " AND n IN (", absl::StrJoin(numbers, ", "), ")");
 }
 
 std::string MergeSql::TargetColumns() const {

@@ -50,6 +50,13 @@ class MergeSql final {
     [[nodiscard]] std::string DeleteStaged() const;
     [[nodiscard]] std::string InsertStaged() const;
 
+    /// Numbers of the staged rows whose key stands in the target.
+    [[nodiscard]] std::string StagedThere() const;
+    /// Gives rows of the target one cell of the staged rows `numbers`.
+    [[nodiscard]] std::string UpdateStaged(size_t column, const std::vector<size_t>& numbers) const;
+    /// The staged rows `numbers` alone.
+    [[nodiscard]] std::string InsertStaged(const std::vector<size_t>& numbers) const;
+
     /// DELETE and INSERT of a batch without unchanged cells, values as literals.
     [[nodiscard]] std::string Inline(const sdk::Batch& batch, bool delete_first) const;
 
@@ -57,6 +64,7 @@ class MergeSql final {
     [[nodiscard]] std::string Quoted(size_t column) const { return dialect_.QuoteIdentifier(names_[column]); }
     [[nodiscard]] std::string TargetColumns() const;
     [[nodiscard]] std::string OnSourceKey() const;
+    [[nodiscard]] std::string OnStagedKey() const;
     [[nodiscard]] std::string InlineDelete(const sdk::Batch& batch) const;
     [[nodiscard]] std::string InlineInsert(const sdk::Batch& batch) const;
 

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/dead_letter_replay.h"
 #include "connectors/sdk/sql/dead_letter_table.h"
 #include "connectors/sdk/sql/dead_letters.h"
 #include "connectors/sdk/sql/merge_sql.h"
@@ -18,6 +19,7 @@ namespace {
 
 // Above this a script of literals costs the server more than a stage does.
 constexpr size_t kInlineBytes = 64 * 1024;
+constexpr int64_t kReplayLetters = 500;
 
 absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
@@ -27,6 +29,21 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
 // literals has no column, while that of a load has one.
 bool MayHealOrTellMore(const absl::Status& status) {
     return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
+/// The next letters, never a part of those of one key.
+absl::StatusOr<std::vector<DeadLetter>> ReadWholeKeys(DeadLetterTable& table, int64_t skip) {
+    for (int64_t limit = kReplayLetters;; limit *= 2) {
+        ASSIGN_OR_RETURN(std::vector<DeadLetter> letters, table.Read(skip, limit));
+        if (static_cast<int64_t>(letters.size()) < limit) {
+            return letters;
+        }
+        const std::string last = letters.back().key;
+        std::erase_if(letters, [&](const DeadLetter& letter) { return letter.key == last; });
+        if (!letters.empty()) {
+            return letters;
+        }
+    }
 }
 
 }  // namespace
@@ -93,7 +110,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     MILLRACE_FAILPOINT("merge.after_begin");
     CheckpointTable checkpoints(session, dialect_);
     bool moved = false;
-    if (batch.next_offset > checkpoint_->next_offset) {
+    if (batch.rewinds || batch.next_offset > checkpoint_->next_offset) {
         ASSIGN_OR_RETURN(moved, checkpoints.Move(stream_, *checkpoint_, batch));
     }
     if (!moved) {
@@ -120,7 +137,74 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
     checkpoint_->generation = batch.generation;
+    checkpoint_->schema_id = batch.schema->id;
     return result;
+}
+
+absl::StatusOr<sdk::ReplayResult> MergeWriter::ReplayDeadLetters(const sdk::SchemaPtr& schema) {
+    if (!checkpoint_) {
+        return base::MakeError(
+            absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
+            base::Concat("a replay of ", target_.DisplayName(), " came before its take-over"));
+    }
+    sdk::ReplayResult result{.applied = 0, .standing = dead_letters_};
+    // Without a key nobody can tell which row a letter belongs to.
+    if (dead_letters_ == 0 || schema->KeyColumns().empty()) {
+        return result;
+    }
+    ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    const absl::Status status = Replay(*session, schema, result);
+    session->Rollback();
+    prepared_.reset();
+    if (!status.ok()) {
+        return base::Annotate(status, base::Concat("replaying dead letters of ", target_.DisplayName()));
+    }
+    return result;
+}
+
+absl::Status MergeWriter::Replay(SqlSession& session, const sdk::SchemaPtr& schema, sdk::ReplayResult& result) {
+    int64_t stayed = 0;
+    while (true) {
+        const int64_t before = result.applied;
+        ASSIGN_OR_RETURN(const int64_t looked, ReplayPart(session, schema, stayed, result));
+        if (looked == 0) {
+            return absl::OkStatus();
+        }
+        stayed += looked - (result.applied - before);
+    }
+}
+
+absl::StatusOr<int64_t> MergeWriter::ReplayPart(SqlSession& session, const sdk::SchemaPtr& schema, int64_t stayed,
+                                                sdk::ReplayResult& result) {
+    RETURN_IF_ERROR(session.Begin());
+    CheckpointTable checkpoints(session, dialect_);
+    ASSIGN_OR_RETURN(const bool ours, checkpoints.Hold(stream_, *checkpoint_));
+    sdk::Batch nothing;
+    nothing.schema = schema;
+    nothing.next_offset = checkpoint_->next_offset + 1;
+    if (!ours) {
+        RETURN_IF_ERROR(ExplainFence(session, nothing).status());
+        return base::MakeError(absl::StatusCode::kInternal, "CHECKPOINT_MOVED",
+                               base::Concat("the checkpoint of ", target_.DisplayName(), " has moved"));
+    }
+    DeadLetterTable table(session, dialect_, stream_);
+    ASSIGN_OR_RETURN(const std::vector<DeadLetter> letters, ReadWholeKeys(table, stayed));
+    // Somebody may have altered the table, which is why letters are replayed.
+    prepared_.reset();
+    RETURN_IF_ERROR(Prepare(session, nothing));
+    const MergeSql sql(dialect_, target_, *schema, prepared_->names, prepared_->types);
+    ASSIGN_OR_RETURN(const std::vector<size_t> applied, DeadLetterReplay(session, sql, schema).Apply(letters));
+    std::vector<DeadLetter> gone;
+    for (const size_t index : applied) {
+        gone.push_back(letters[index]);
+    }
+    ASSIGN_OR_RETURN(const int64_t removed, table.Remove(gone));
+    MILLRACE_FAILPOINT("merge.before_replay_commit");
+    RETURN_IF_ERROR(session.Commit());
+    dead_letters_ -= removed;
+    result.applied += removed;
+    result.standing = dead_letters_;
+    return static_cast<int64_t>(letters.size());
 }
 
 absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, const sdk::Batch& batch) {
@@ -132,7 +216,10 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, c
                                   " was superseded by epoch ", stored->epoch)
                    : base::Concat("the checkpoint of ", target_.DisplayName(), " was removed"));
     }
-    if (stored->next_offset >= batch.next_offset) {
+    const bool reached = batch.rewinds
+                             ? stored->next_offset == batch.next_offset && stored->last == batch.last
+                             : stored->next_offset >= batch.next_offset;
+    if (reached) {
         return *stored;
     }
     return base::MakeError(

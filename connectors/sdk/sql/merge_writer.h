@@ -26,6 +26,7 @@ class MergeWriter final : public sdk::TableWriter {
 
     absl::StatusOr<sdk::Checkpoint> TakeOver() override;
     absl::StatusOr<sdk::ApplyResult> Apply(const sdk::Batch& batch) override;
+    absl::StatusOr<sdk::ReplayResult> ReplayDeadLetters(const sdk::SchemaPtr& schema) override;
 
  private:
     /// The target as this writer last found or made it.
@@ -46,6 +47,10 @@ class MergeWriter final : public sdk::TableWriter {
     /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
     /// error.
     absl::StatusOr<sdk::Checkpoint> ExplainFence(SqlSession& session, const sdk::Batch& batch);
+    absl::Status Replay(SqlSession& session, const sdk::SchemaPtr& schema, sdk::ReplayResult& result);
+    /// One transaction: letters after the first `stayed`, which stay. Returns how many it looked at; 0 at the end.
+    absl::StatusOr<int64_t> ReplayPart(SqlSession& session, const sdk::SchemaPtr& schema, int64_t stayed,
+                                       sdk::ReplayResult& result);
     absl::Status Prepare(SqlSession& session, const sdk::Batch& batch);
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const std::vector<std::string>& types);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,

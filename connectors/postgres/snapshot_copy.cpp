@@ -1,5 +1,6 @@
 #include "connectors/postgres/snapshot_copy.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -107,6 +108,9 @@ absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
                          " was altered, truncated or rewritten after the copy's snapshot was taken"),
             "The copy begins again with a new snapshot.");
     }
+    std::erase_if(then->columns, [&](const CatalogColumn& column) {
+        return std::find(table.excluded.begin(), table.excluded.end(), column.name) != table.excluded.end();
+    });
     return *std::move(then);
 }
 

@@ -49,6 +49,8 @@ class PostgresSource final : public sdk::Source {
         return RunPreflight(parameters_, names_, selection);
     }
     absl::StatusOr<std::vector<sdk::SourceTable>> ListTables(const sdk::TableSelection& selection) override;
+    absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
+        const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<sdk::SourceIdentity> Identify() override;
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<bool> HasSlot() override;
@@ -120,6 +122,11 @@ absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
     const sdk::TableSelection& selection) {
     ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, WithSession(ListAllTables));
     return SelectTables(tables, selection);
+}
+
+absl::StatusOr<std::vector<std::vector<std::string>>> PostgresSource::ListColumns(
+    const std::vector<sdk::SourceTable>& tables) {
+    return WithSession([&](base::PqConnection& session) { return ListColumnNames(session, tables); });
 }
 
 absl::StatusOr<sdk::SourceIdentity> PostgresSource::Identify() {

@@ -104,11 +104,27 @@ v1::PipelineSpec::RefusedValues RefusedOf(const std::string& text) {
                             : v1::PipelineSpec::REFUSED_VALUES_DEAD_LETTER;
 }
 
+std::string ColumnsText(const google::protobuf::RepeatedPtrField<v1::ColumnRule>& rules) {
+    std::string out;
+    for (const v1::ColumnRule& rule : rules) {
+        out += (out.empty() ? "" : "; ") + rule.table();
+        for (const auto& [verb, names] :
+             {std::pair("include", &rule.include()), std::pair("exclude", &rule.exclude()),
+              std::pair("hash", &rule.hash())}) {
+            if (!names->empty()) {
+                out += std::string(" ") + verb + " " + Join(*names);
+            }
+        }
+    }
+    return out;
+}
+
 void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after, Diff& diff) {
     diff.Field("source", before.source(), after.source());
     diff.Field("destination", before.destination(), after.destination());
     diff.Field("tables", Join(before.tables()), Join(after.tables()));
     diff.Field("exclude", Join(before.exclude()), Join(after.exclude()));
+    diff.Field("columns", ColumnsText(before.columns()), ColumnsText(after.columns()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
@@ -120,6 +136,13 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
     spec.set_destination(scope.ConnectorName(declared.name + "-destination"));
     spec.mutable_tables()->Assign(declared.tables.begin(), declared.tables.end());
     spec.mutable_exclude()->Assign(declared.exclude.begin(), declared.exclude.end());
+    for (const ColumnRuleInput& rule : declared.columns) {
+        v1::ColumnRule& wanted = *spec.add_columns();
+        wanted.set_table(rule.table);
+        wanted.mutable_include()->Assign(rule.include.begin(), rule.include.end());
+        wanted.mutable_exclude()->Assign(rule.exclude.begin(), rule.exclude.end());
+        wanted.mutable_hash()->Assign(rule.hash.begin(), rule.hash.end());
+    }
     spec.mutable_flush()->set_rows(declared.flush_rows);
     spec.mutable_flush()->set_bytes(declared.flush_bytes);
     if (declared.flush_seconds > 0) {

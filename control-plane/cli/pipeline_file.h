@@ -11,6 +11,14 @@
 
 namespace millrace::cli {
 
+/// See ColumnRule in resources.proto.
+struct ColumnRuleInput final {
+    std::string table;
+    std::vector<std::string> include;
+    std::vector<std::string> exclude;
+    std::vector<std::string> hash;
+};
+
 /// A pipeline as its file declares it; docs/cli.md describes the form.
 struct PipelineFile final {
     std::string name;
@@ -24,6 +32,7 @@ struct PipelineFile final {
     bool paused = false;
     /// "dead-letter", "hold" or "text".
     std::string refused_values = "dead-letter";
+    std::vector<ColumnRuleInput> columns;
 };
 
 /// InvalidArgument, reason FILE_INVALID, names `file` and the line or field that is wrong.

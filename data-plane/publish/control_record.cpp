@@ -43,7 +43,8 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .resync_counter = proto.resync_counter(),
                                    .source_table_id = proto.source_table_id(),
                                    .schema_id = proto.schema_id(),
-                                   .columns = {proto.columns().begin(), proto.columns().end()}};
+                                   .columns = {proto.columns().begin(), proto.columns().end()},
+                                   .column_policy = proto.column_policy()};
     return absl::OkStatus();
 }
 
@@ -78,6 +79,7 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_source_table_id(table.source_table_id);
     proto.set_schema_id(table.schema_id);
     proto.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
+    proto.set_column_policy(table.column_policy);
     return proto.SerializeAsString();
 }
 

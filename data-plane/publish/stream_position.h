@@ -30,6 +30,8 @@ struct TableState final {
     /// Schema of the last record written, and its columns as "name type".
     uint64_t schema_id = 0;
     std::vector<std::string> columns;
+    /// Of the column rules under which it was copied.
+    uint64_t column_policy = 0;
 };
 
 /// See PublisherPosition in change_event.proto.

@@ -5,6 +5,7 @@
 #include <thread>
 #include <tuple>
 
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -351,6 +352,9 @@ absl::Status Session::Stream() {
     while (!stop_.stop_requested() && !changed) {
         ASSIGN_OR_RETURN(const int handled, source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll));
         MILLRACE_FAILPOINT("publish.after_poll");
+        if (MILLRACE_DEFECT("acknowledge-early", 1)) {
+            source_->Acknowledge(writer_->pending().end);
+        }
         RETURN_IF_ERROR(stream.CommitIfDue(handled < kMaxEventsPerPoll));
         MILLRACE_FAILPOINT("publish.before_acknowledge");
         source_->Acknowledge(writer_->durable().end);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "data-plane/publish/schema_note.h"
@@ -59,11 +60,17 @@ const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
 
 absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     const Route& route = RouteOf(event.schema);
-    if (event.position <= writer_.pending().last) {
+    if (event.position <= writer_.pending().last && !MILLRACE_DEFECT("skip-resume-filter", 1)) {
         return absl::OkStatus();  // sent again by the source after a restart
     }
     if (route.table == nullptr || event.position.commit < route.table->copied_at) {
         return absl::OkStatus();  // not ours, or contained in the table's copy
+    }
+    if (MILLRACE_DEFECT("drop-event", 400)) {
+        return absl::OkStatus();
+    }
+    if (writer_.durable().last.commit == event.position.commit && MILLRACE_DEFECT("lose-second-part", 1)) {
+        return absl::OkStatus();
     }
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;

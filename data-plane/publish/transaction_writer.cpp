@@ -1,5 +1,8 @@
 #include "data-plane/publish/transaction_writer.h"
 
+#include <utility>
+
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 
@@ -37,9 +40,28 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
     }
     codec_->Encode(event, key_, value_);
     open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
+#ifdef MILLRACE_FAILPOINTS
+    if (late_.topic.empty() && MILLRACE_DEFECT("reorder-events", 100)) {
+        late_ = {topic, key_, value_};
+        return absl::OkStatus();
+    }
+#endif
     absl::Status status = producer_.Produce(topic, key_, value_, timestamp_ms);
+#ifdef MILLRACE_FAILPOINTS
+    if (late_.topic == topic) {
+        status.Update(ProduceLate(timestamp_ms));
+    }
+#endif
     return status.ok() ? status : base::Annotate(status, "publishing " + event.schema->DisplayName());
 }
+
+#ifdef MILLRACE_FAILPOINTS
+absl::Status TransactionWriter::ProduceLate(int64_t timestamp_ms) {
+    const LateRecord late = std::exchange(late_, {});
+    return late.topic.empty() ? absl::OkStatus()
+                              : producer_.Produce(late.topic, late.key, late.value, timestamp_ms);
+}
+#endif
 
 absl::Status TransactionWriter::WriteTableState(const TableState& table) {
     RETURN_IF_ERROR(EnsureBegun());
@@ -49,7 +71,11 @@ absl::Status TransactionWriter::WriteTableState(const TableState& table) {
 absl::Status TransactionWriter::Commit() {
     MILLRACE_FAILPOINT("publish.before_position_record");
     RETURN_IF_ERROR(EnsureBegun());
-    RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(pending_), 0));
+#ifdef MILLRACE_FAILPOINTS
+    RETURN_IF_ERROR(ProduceLate(0));
+#endif
+    const StreamPosition& position = MILLRACE_DEFECT("position-late", 1) ? durable_ : pending_;
+    RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(position), 0));
     MILLRACE_FAILPOINT("publish.before_kafka_commit");
     const auto start = steady_clock::now();
     RETURN_IF_ERROR(producer_.Commit());

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -103,6 +104,10 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         return sdk::ApplyResult{.already_applied = true, .dead_letters_standing = dead_letters_};
     }
     MILLRACE_FAILPOINT("merge.after_checkpoint_moved");
+    if (MILLRACE_DEFECT("checkpoint-ahead", 1)) {
+        RETURN_IF_ERROR(session.Commit());
+        RETURN_IF_ERROR(session.Begin());
+    }
     sdk::ApplyResult result;
     result.dead_letters_standing = dead_letters_;
     RETURN_IF_ERROR(Prepare(session, batch));
@@ -270,6 +275,9 @@ absl::Status MergeWriter::ChangeToText(SqlSession& session, const sdk::Batch& ba
 absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                                       const BatchProfile& profile, sdk::ApplyResult& result) {
     RETURN_IF_ERROR(session.Load(sql.Stage(), batch).status());
+    if (MILLRACE_DEFECT("delete-before-resolve", 1)) {
+        RETURN_IF_ERROR(Run(session, sql.DeleteStaged()));
+    }
     if (!profile.unchanged.empty()) {
         RETURN_IF_ERROR(session.Load(sql.PartialStage(profile.unchanged), batch).status());
         // Every read of the target stands before the first delete: two rows may swap their keys in one batch.

@@ -50,16 +50,7 @@ absl::Status CheckpointTable::Ensure() {
     if (exists) {
         return absl::OkStatus();
     }
-    RETURN_IF_ERROR(session_.Begin());
-    absl::Status status = Create();
-    if (status.ok()) {
-        status = session_.Commit();
-    }
-    if (!status.ok()) {
-        session_.Rollback();
-        return base::Annotate(status, "creating _millrace.checkpoints");
-    }
-    return absl::OkStatus();
+    return InTransaction(session_, "creating _millrace.checkpoints", [this] { return Create(); });
 }
 
 absl::Status CheckpointTable::Create() {
@@ -169,20 +160,12 @@ absl::Status CheckpointTable::Remove(const std::string& pipeline_uid) {
     if (!exists) {
         return absl::OkStatus();
     }
-    RETURN_IF_ERROR(session_.Begin());
-    absl::Status status =
-        session_
+    return InTransaction(session_, "removing checkpoints", [&] {
+        return session_
             .Execute(base::Concat("DELETE FROM ", Name(),
                                   " WHERE pipeline_uid = ", dialect_.QuoteLiteral(pipeline_uid)))
             .status();
-    if (status.ok()) {
-        status = session_.Commit();
-    }
-    if (!status.ok()) {
-        session_.Rollback();
-        return base::Annotate(status, "removing checkpoints");
-    }
-    return absl::OkStatus();
+    });
 }
 
 }  // namespace millrace::sql

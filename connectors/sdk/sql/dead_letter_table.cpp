@@ -46,16 +46,7 @@ absl::Status DeadLetterTable::Ensure() {
     if (shape) {
         return absl::OkStatus();
     }
-    RETURN_IF_ERROR(session_.Begin());
-    absl::Status status = Create();
-    if (status.ok()) {
-        status = session_.Commit();
-    }
-    if (!status.ok()) {
-        session_.Rollback();
-        return base::Annotate(status, "creating _millrace.dead_letters");
-    }
-    return absl::OkStatus();
+    return InTransaction(session_, "creating _millrace.dead_letters", [this] { return Create(); });
 }
 
 absl::Status DeadLetterTable::Create() {

@@ -1,5 +1,7 @@
 #include "connectors/sdk/sql/session.h"
 
+#include "base/status.h"
+
 namespace millrace::sql {
 
 sdk::Cell LoadedCell(const LoadColumn& column, const sdk::Batch& batch, size_t row) {
@@ -36,6 +38,20 @@ bool LoadedFlag(const LoadColumn& column, const sdk::Batch& batch, size_t row) {
         return batch.rows[row].kind == sdk::BatchRow::Kind::kGone;
     }
     return batch.Row(row)[static_cast<size_t>(column.index)].is_unchanged();
+}
+
+absl::Status InTransaction(SqlSession& session, std::string_view doing,
+                           const std::function<absl::Status()>& body) {
+    RETURN_IF_ERROR(session.Begin());
+    absl::Status status = body();
+    if (status.ok()) {
+        status = session.Commit();
+    }
+    if (!status.ok()) {
+        session.Rollback();
+        return base::Annotate(status, doing);
+    }
+    return absl::OkStatus();
 }
 
 }  // namespace millrace::sql

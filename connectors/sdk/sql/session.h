@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -134,6 +135,10 @@ class SqlSession {
     /// The type that each column of `schema` gets in this database, in the spelling that it reports itself.
     virtual absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) = 0;
 };
+
+/// Runs `body` in a transaction of its own. Rolls back where `body` or the commit fails, and returns that error
+/// with `doing` before it.
+absl::Status InTransaction(SqlSession& session, std::string_view doing, const std::function<absl::Status()>& body);
 
 /// A session for as long as it is held; the deleter gives it back to its owner (rolled back) or closes it.
 using SessionLease = std::unique_ptr<SqlSession, std::function<void(SqlSession*)>>;

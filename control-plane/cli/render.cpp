@@ -13,12 +13,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string Lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-}
-
 // Columns are counted in characters, not bytes.
 size_t Width(const std::string& text) {
     return static_cast<size_t>(
@@ -28,24 +22,6 @@ size_t Width(const std::string& text) {
 std::string Seconds(double seconds) {
     char buffer[32];
     std::snprintf(buffer, sizeof(buffer), seconds < 10 ? "%.1f s" : "%.0f s", seconds);
-    return buffer;
-}
-
-std::string WithRemedy(const std::string& message, const std::string& remedy) {
-    return remedy.empty() ? message : message + ". " + remedy;
-}
-
-std::string Time(const google::protobuf::Timestamp& time) {
-    if (time.seconds() == 0) {
-        return "";
-    }
-    std::tm parts{};
-    const std::time_t seconds = time.seconds();
-    gmtime_r(&seconds, &parts);
-    char buffer[96];
-    std::snprintf(buffer, sizeof(buffer), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                  time.nanos() / 1'000'000);
     return buffer;
 }
 
@@ -103,6 +79,30 @@ ordered_json PublisherJson(const v1::PublisherFacts& facts) {
 }
 
 }  // namespace
+
+std::string Lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+std::string WithRemedy(const std::string& message, const std::string& remedy) {
+    return remedy.empty() ? message : message + ". " + remedy;
+}
+
+std::string Time(const google::protobuf::Timestamp& time) {
+    if (time.seconds() == 0) {
+        return "";
+    }
+    std::tm parts{};
+    const std::time_t seconds = time.seconds();
+    gmtime_r(&seconds, &parts);
+    char buffer[96];
+    std::snprintf(buffer, sizeof(buffer), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
+                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                  time.nanos() / 1'000'000);
+    return buffer;
+}
 
 std::string RenderTable(const std::vector<std::vector<std::string>>& rows) {
     std::vector<size_t> widths;

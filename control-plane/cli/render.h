@@ -45,6 +45,14 @@ bool HasCritical(const std::vector<v1::Finding>& findings);
 /// "error: sentence\n       remedy".
 std::string RenderError(const absl::Status& status);
 
+/// RFC 3339 in UTC with milliseconds; "" for a time that was never set.
+std::string Time(const google::protobuf::Timestamp& time);
+/// Of ASCII.
+std::string Lower(std::string text);
+/// "message. remedy", or the message alone.
+std::string WithRemedy(const std::string& message, const std::string& remedy);
+/// Offsets [first, next) as people read them: "7-9"; "" where next is 0.
+std::string OffsetRange(int64_t first, int64_t next);
 std::string HumanBytes(int64_t bytes);
 std::string HumanCount(int64_t count);
 

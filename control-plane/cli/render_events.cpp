@@ -1,7 +1,4 @@
 // How the tables of a pipeline and its events look.
-#include <algorithm>
-#include <cctype>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "control-plane/cli/render.h"
@@ -11,36 +8,20 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string Time(const google::protobuf::Timestamp& time) {
-    std::tm parts{};
-    const std::time_t seconds = time.seconds();
-    gmtime_r(&seconds, &parts);
-    char buffer[96];
-    std::snprintf(buffer, sizeof(buffer), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                  time.nanos() / 1'000'000);
-    return buffer;
-}
-
 /// "table_held", …
 std::string TypeWord(v1::PipelineEvent::Type type) {
-    std::string word = v1::PipelineEvent::Type_Name(type).substr(5);
-    std::transform(word.begin(), word.end(), word.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return word;
+    return Lower(v1::PipelineEvent::Type_Name(type).substr(5));
 }
 
 std::string Subject(const v1::PipelineEvent& event) {
     return event.table().empty() ? "" : event.schema() + "." + event.table();
 }
 
-std::string HeldRange(const v1::TableStatus& table) {
-    return table.held_next_offset() == 0 ? ""
-                                         : std::to_string(table.held_first_offset()) + "-" +
-                                               std::to_string(table.held_next_offset() - 1);
-}
-
 }  // namespace
+
+std::string OffsetRange(int64_t first, int64_t next) {
+    return next == 0 ? "" : std::to_string(first) + "-" + std::to_string(next - 1);
+}
 
 std::string RenderEvents(const std::vector<v1::PipelineEvent>& events) {
     std::string out;
@@ -74,10 +55,10 @@ std::string RenderTables(const v1::PipelineStatus& status) {
     std::vector<std::vector<std::string>> rows{
         {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "WORKER", "ERROR"}};
     for (const v1::TableStatus& table : status.tables()) {
-        const std::string error = table.error() + (table.remedy().empty() ? "" : ". " + table.remedy());
         rows.push_back({table.schema() + "." + table.table(), StateWord(table.state()),
-                        HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()), HeldRange(table),
-                        table.worker_id(), error});
+                        HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()),
+                        OffsetRange(table.held_first_offset(), table.held_next_offset()), table.worker_id(),
+                        WithRemedy(table.error(), table.remedy())});
     }
     return RenderTable(rows);
 }

@@ -79,8 +79,7 @@ absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id
                                "table " + table + " is not held at any records now",
                                "`millrace table list " + id + "` shows what each table is held at");
     }
-    const std::string range =
-        std::to_string(request.first_offset()) + "-" + std::to_string(request.next_offset() - 1);
+    const std::string range = OffsetRange(request.first_offset(), request.next_offset());
     if (offsets != range) {
         return base::MakeError(
             absl::StatusCode::kFailedPrecondition, "SKIP_RANGE",

@@ -1,10 +1,10 @@
 #include "data-plane/agent/caught_up.h"
 
 #include <charconv>
-#include <cstdio>
 #include <utility>
 
 #include "base/status.h"
+#include "data-plane/publish/stream_position.h"
 
 namespace millrace::agent {
 namespace {
@@ -42,13 +42,6 @@ std::vector<std::string> Unapplied(const Offsets& ends, const Offsets& applied) 
 }
 
 }  // namespace
-
-std::string FormatPosition(uint64_t position) {
-    char text[20];
-    std::snprintf(text, sizeof(text), "%X/%X", static_cast<unsigned>(position >> 32),
-                  static_cast<unsigned>(position & 0xffffffff));
-    return text;
-}
 
 std::optional<uint64_t> ParsePosition(std::string_view text) {
     const size_t slash = text.find('/');
@@ -106,8 +99,8 @@ absl::StatusOr<CaughtUpAnswer> CaughtUp::Check(const std::string& pipeline_uid, 
         }
         if (durable->end_lsn < *wanted) {
             return CaughtUpAnswer{false,
-                                  {"the publisher is durable up to " + FormatPosition(durable->end_lsn) +
-                                   ", " + FormatPosition(*wanted) + " is awaited"}};
+                                  {"the publisher is durable up to " + publish::PositionText(durable->end_lsn) +
+                                   ", " + publish::PositionText(*wanted) + " is awaited"}};
         }
         // Only now: records of changes up to the position are in the topics from here on, so their ends cover
         // them.

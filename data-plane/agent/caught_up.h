@@ -73,9 +73,7 @@ class CaughtUp final {
     std::list<std::pair<std::string, Offsets>> ends_;
 };
 
-/// "16/B374D848", as people of PostgreSQL read it.
-std::string FormatPosition(uint64_t position);
-/// Reads what FormatPosition wrote, and plain decimal; nullopt otherwise.
+/// Reads what publish::PositionText wrote, and plain decimal; nullopt otherwise.
 std::optional<uint64_t> ParsePosition(std::string_view text);
 
 }  // namespace millrace::agent

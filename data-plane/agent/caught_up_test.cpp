@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/status.h"
+#include "data-plane/publish/stream_position.h"
 
 namespace millrace::agent {
 namespace {
@@ -125,10 +126,10 @@ TEST(CaughtUp, ManyUnappliedTopicsAreSummed) {
 
 TEST(Position, TextAndBack) {
     for (const uint64_t position : {uint64_t{0}, uint64_t{100}, uint64_t{0x16B374D848}, UINT64_MAX}) {
-        EXPECT_EQ(ParsePosition(FormatPosition(position)), position);
+        EXPECT_EQ(ParsePosition(publish::PositionText(position)), position);
         EXPECT_EQ(ParsePosition(std::to_string(position)), position);
     }
-    EXPECT_EQ(FormatPosition(0x16B374D848), "16/B374D848");
+    EXPECT_EQ(publish::PositionText(0x16B374D848), "16/B374D848");
     for (const char* text : {"", "/", "1/", "/1", "1/2/3", "g/1", "-1", "1/100000000", " 1", "0x10"}) {
         EXPECT_FALSE(ParsePosition(text).has_value()) << text;
     }

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "data-plane/bus/topic_admin.h"
+#include "data-plane/publish/stream_position.h"
 #include "millrace/v1/link.pb.h"
 
 namespace millrace::agent {
@@ -129,7 +130,7 @@ absl::Status Commands::MarkPosition(const v1::MarkPositionCommand& command, v1::
     ASSIGN_OR_RETURN(const auto source, MakeSource(pipeline.source, pipeline.id));
     ASSIGN_OR_RETURN(const uint64_t position, source->CurrentPosition());
     RETURN_IF_ERROR(source->Heartbeat());
-    result->set_position(FormatPosition(position));
+    result->set_position(publish::PositionText(position));
     return absl::OkStatus();
 }
 

@@ -1,3 +1,5 @@
+#include <cstdio>
+
 #include "base/status.h"
 #include "data-plane/publish/stream_position.h"
 #include "millrace/v1/change_event.pb.h"
@@ -48,6 +50,13 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
 }
 
 }  // namespace
+
+std::string PositionText(uint64_t position) {
+    char text[24];
+    std::snprintf(text, sizeof(text), "%X/%X", static_cast<unsigned>(position >> 32),
+                  static_cast<unsigned>(position & 0xFFFFFFFFU));
+    return text;
+}
 
 std::string TableKey(const TableState& table) {
     return std::string(kTablePrefix) + table.topic;

@@ -1,6 +1,5 @@
 #include "data-plane/publish/schema_note.h"
 
-#include <cstdio>
 #include <utility>
 
 #include "base/text.h"
@@ -23,13 +22,6 @@ std::string Joined(const std::vector<std::string>& columns) {
 }
 
 }  // namespace
-
-std::string PositionText(uint64_t position) {
-    char text[24];
-    std::snprintf(text, sizeof(text), "%X/%X", static_cast<unsigned>(position >> 32),
-                  static_cast<unsigned>(position & 0xFFFFFFFFU));
-    return text;
-}
 
 bool NoteSchema(TableState& table, const sdk::TableSchema& schema, const sdk::Position& position,
                 const events::Recorder& recorder) {

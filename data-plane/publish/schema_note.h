@@ -14,7 +14,4 @@ namespace millrace::publish {
 bool NoteSchema(TableState& table, const sdk::TableSchema& schema, const sdk::Position& position,
                 const events::Recorder& recorder);
 
-/// "X/Y".
-std::string PositionText(uint64_t position);
-
 }  // namespace millrace::publish

@@ -50,6 +50,9 @@ struct ControlState final {
     std::map<std::string, TableState> tables;
 };
 
+/// "X/Y", as people read positions of the source's log.
+std::string PositionText(uint64_t position);
+
 inline constexpr std::string_view kPositionKey = "position";
 std::string TableKey(const TableState& table);
 

@@ -22,6 +22,7 @@ class PostgresDialect final : public sql::Dialect {
     [[nodiscard]] std::string DdlLock() const override;
     [[nodiscard]] std::string TextIndex(std::string_view name, std::string_view table,
                                         std::string_view column) const override;
+    [[nodiscard]] size_t MaxColumns() const override { return 1600; }
     [[nodiscard]] size_t InlineRows() const override { return 50; }
 };
 

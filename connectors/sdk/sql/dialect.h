@@ -64,6 +64,9 @@ class Dialect {
     [[nodiscard]] virtual std::string TextIndex(std::string_view name, std::string_view table,
                                                 std::string_view column) const;
 
+    /// Most columns that a table may have; 0 (default) where no source has as many. A stage of more is divided.
+    [[nodiscard]] virtual size_t MaxColumns() const { return 0; }
+
     /// Batches of up to this many rows (and 64 KiB of cells, without unchanged cells) are written as literals
     /// by one script of few round trips, without a stage. 0 (default): never; Literal is not called then.
     [[nodiscard]] virtual size_t InlineRows() const { return 0; }

@@ -1,5 +1,6 @@
 #include "connectors/sdk/sql/merge_sql.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "absl/strings/str_join.h"
@@ -33,6 +34,22 @@ std::string ShapeName(std::string_view prefix, const std::vector<LoadColumn>& co
     char digits[17];
     std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(hash));
     return base::Concat(prefix, digits);
+}
+
+/// n and gone.
+constexpr size_t kControlColumns = 2;
+
+LoadColumn RowNumber(bool joined) {
+    return {.name = "n",
+            .type = "INTEGER",
+            .origin = Origin::kRowNumber,
+            .index = 0,
+            .key_column = 0,
+            .joined = joined};
+}
+
+LoadColumn Gone() {
+    return {.name = "gone", .type = "BOOLEAN", .origin = Origin::kGone};
 }
 
 std::string StageColumn(size_t column) {
@@ -125,31 +142,58 @@ LoadTable MergeSql::Target() const {
     return table;
 }
 
+LoadColumn MergeSql::StagedCell(size_t column) const {
+    return {.name = StageColumn(column),
+            .type = types_[column],
+            .origin = Origin::kCell,
+            .index = static_cast<int>(column),
+            .key_column = 0,
+            .joined = schema_.columns[column].key_ordinal > 0};
+}
+
 LoadTable MergeSql::Stage() const {
     LoadTable stage;
-    stage.columns.push_back({.name = "n", .type = "INTEGER", .origin = Origin::kRowNumber});
-    stage.columns.push_back({.name = "gone", .type = "BOOLEAN", .origin = Origin::kGone});
+    stage.columns = {RowNumber(false), Gone()};
     for (size_t i = 0; i < names_.size(); ++i) {
-        stage.columns.push_back({.name = StageColumn(i),
-                                 .type = types_[i],
-                                 .origin = Origin::kCell,
-                                 .index = static_cast<int>(i),
-                                 .key_column = 0,
-                                 .joined = schema_.columns[i].key_ordinal > 0});
+        stage.columns.push_back(StagedCell(i));
     }
     stage.table = ShapeName("_millrace_stage_", stage.columns);
     return stage;
 }
 
+std::vector<LoadTable> MergeSql::Stages() const {
+    const size_t most = dialect_.MaxColumns();
+    if (most == 0 || names_.size() + kControlColumns <= most) {
+        return {Stage()};
+    }
+    // In halves, so that a partial stage of either has room for its keys.
+    std::vector<LoadTable> parts(2);
+    parts[0].columns = {RowNumber(true), Gone()};
+    parts[1].columns = {RowNumber(true)};
+    for (size_t i = 0; i < names_.size(); ++i) {
+        const bool first = i < names_.size() / 2 || schema_.columns[i].key_ordinal > 0;
+        parts[first ? 0 : 1].columns.push_back(StagedCell(i));
+    }
+    for (LoadTable& part : parts) {
+        part.table = ShapeName("_millrace_stage_", part.columns);
+    }
+    return parts;
+}
+
+std::vector<int> MergeSql::UnchangedIn(const LoadTable& stage, const std::vector<int>& unchanged) {
+    std::vector<int> here;
+    for (const LoadColumn& column : stage.columns) {
+        if (column.origin == Origin::kCell && std::ranges::binary_search(unchanged, column.index)) {
+            here.push_back(column.index);
+        }
+    }
+    return here;
+}
+
 LoadTable MergeSql::PartialStage(const std::vector<int>& unchanged) const {
     LoadTable stage;
     stage.partial_only = true;
-    stage.columns.push_back({.name = "n",
-                             .type = "INTEGER",
-                             .origin = Origin::kRowNumber,
-                             .index = 0,
-                             .key_column = 0,
-                             .joined = true});
+    stage.columns.push_back(RowNumber(true));
     for (size_t i = 0; i < key_.size(); ++i) {
         stage.columns.push_back({.name = base::Concat("k", i),
                                  .type = types_[static_cast<size_t>(key_[i])],
@@ -180,14 +224,14 @@ std::string MergeSql::OnSourceKey() const {
     return absl::StrJoin(conditions, " AND ");
 }
 
-std::string MergeSql::Resolve(const std::vector<int>& unchanged) const {
+std::string MergeSql::Resolve(const LoadTable& stage, const std::vector<int>& unchanged) const {
     std::vector<std::string> assignments;
     for (size_t i = 0; i < unchanged.size(); ++i) {
         const auto column = static_cast<size_t>(unchanged[i]);
         assignments.push_back(base::Concat(StageColumn(column), " = CASE WHEN p.u", i, " THEN d.",
                                            Quoted(column), " ELSE s.", StageColumn(column), " END"));
     }
-    return base::Concat("UPDATE ", dialect_.QuoteIdentifier(Stage().table), " AS s SET ",
+    return base::Concat("UPDATE ", dialect_.QuoteIdentifier(stage.table), " AS s SET ",
                         absl::StrJoin(assignments, ", "), " FROM ",
                         dialect_.QuoteIdentifier(PartialStage(unchanged).table), " AS p JOIN ", into_,
                         " AS d ON ", OnSourceKey(), " WHERE s.n = p.n");
@@ -209,7 +253,8 @@ std::string MergeSql::DeleteStaged() const {
         const auto index = static_cast<size_t>(column);
         conditions.push_back(base::Concat("d.", Quoted(index), " = s.", StageColumn(index)));
     }
-    return base::Concat("DELETE FROM ", into_, " AS d USING ", dialect_.QuoteIdentifier(Stage().table),
+    return base::Concat("DELETE FROM ", into_, " AS d USING ",
+                        dialect_.QuoteIdentifier(Stages().front().table),
                         " AS s WHERE ", absl::StrJoin(conditions, " AND "));
 }
 
@@ -226,8 +271,13 @@ std::string MergeSql::InsertStaged() const {
     for (size_t i = 0; i < names_.size(); ++i) {
         staged.push_back(StageColumn(i));
     }
+    std::string from;
+    for (const LoadTable& stage : Stages()) {
+        const std::string name = dialect_.QuoteIdentifier(stage.table);
+        from = from.empty() ? name : base::Concat(from, " JOIN ", name, " USING (n)");
+    }
     return base::Concat("INSERT INTO ", TargetColumns(), " SELECT ", absl::StrJoin(staged, ", "), " FROM ",
-                        dialect_.QuoteIdentifier(Stage().table), " WHERE NOT gone");
+                        from, " WHERE NOT gone");
 }
 
 std::string MergeSql::Inline(const sdk::Batch& batch, bool delete_first) const {

@@ -38,13 +38,18 @@ class MergeSql final {
     [[nodiscard]] LoadTable Target() const;
     /// Every row of a batch: n (row number), gone, c0, c1, ….
     [[nodiscard]] LoadTable Stage() const;
+    /// The stage as it is made: whole, or divided where that would have more columns than a table may. Each part has n;
+    /// the first has gone and the key.
+    [[nodiscard]] std::vector<LoadTable> Stages() const;
+    /// Those of `unchanged` whose cells stand in that part.
+    [[nodiscard]] static std::vector<int> UnchangedIn(const LoadTable& stage, const std::vector<int>& unchanged);
     /// The partial rows: n, k0, k1, … (source key), u0, u1, … (one per column that occurs unchanged).
     [[nodiscard]] LoadTable PartialStage(const std::vector<int>& unchanged) const;
 
     [[nodiscard]] std::string Truncate() const;
-    /// Fills the unchanged cells of the stage from the target; touches each partial row that has its row
+    /// Fills the unchanged cells of `stage` (a part) from the target; touches each partial row that has its row
     /// there.
-    [[nodiscard]] std::string Resolve(const std::vector<int>& unchanged) const;
+    [[nodiscard]] std::string Resolve(const LoadTable& stage, const std::vector<int>& unchanged) const;
     /// Number of unchanged cells that have no row to come from.
     [[nodiscard]] std::string CountHoles(const std::vector<int>& unchanged) const;
     [[nodiscard]] std::string DeleteStaged() const;
@@ -57,6 +62,7 @@ class MergeSql final {
     [[nodiscard]] std::string Quoted(size_t column) const { return dialect_.QuoteIdentifier(names_[column]); }
     [[nodiscard]] std::string TargetColumns() const;
     [[nodiscard]] std::string OnSourceKey() const;
+    [[nodiscard]] LoadColumn StagedCell(size_t column) const;
     [[nodiscard]] std::string InlineDelete(const sdk::Batch& batch) const;
     [[nodiscard]] std::string InlineInsert(const sdk::Batch& batch) const;
 

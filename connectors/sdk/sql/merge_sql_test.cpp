@@ -39,7 +39,7 @@ class MergeSqlTest : public ::testing::Test {
 TEST_F(MergeSqlTest, ResolvesByTheSourceKeyInKeyOrder) {
     const std::string stage = sql_.Stage().table;
     const std::string partial = sql_.PartialStage({2}).table;
-    EXPECT_EQ(sql_.Resolve({2}),
+    EXPECT_EQ(sql_.Resolve(sql_.Stages().front(), {2}),
               "UPDATE \"" + stage + "\" AS s SET c2 = CASE WHEN p.u0 THEN d.\"v\"\"\" ELSE s.c2 END FROM \"" +
                   partial +
                   "\" AS p JOIN \"s\".\"t\" AS d ON d.\"b\" = p.k0 AND d.\"a\" = p.k1"
@@ -125,6 +125,55 @@ TEST_F(MergeSqlTest, LoadedCellsFollowTheirOrigin) {
     EXPECT_TRUE(LoadedFlag(stage.columns[1], batch, 2));
     EXPECT_TRUE(LoadedCell(stage.columns[4], batch, 1).is_null());
     EXPECT_EQ(LoadedCell(stage.columns[3], batch, 2).text(), "5");
+}
+
+class NarrowDialect final : public Dialect {
+ public:
+    [[nodiscard]] std::string product() const override { return "Narrow"; }
+    [[nodiscard]] TypeFit CompareTypes(const std::string&, const std::string&) const override {
+        return TypeFit::kFits;
+    }
+    [[nodiscard]] std::string UnsignedType() const override { return "unsigned"; }
+    [[nodiscard]] bool IndexesKeys() const override { return false; }
+    [[nodiscard]] size_t MaxColumns() const override { return 5; }
+};
+
+TEST(MergeSqlOfAWideTable, TheStageIsDividedWhereControlColumnsHaveNoRoom) {
+    const NarrowDialect dialect;
+    const sdk::TableTarget target{"s", "t"};
+    const auto columns = [](int count) {
+        std::vector<sdk::Column> all = {MakeColumn("v0", "text")};
+        for (int i = 1; i + 1 < count; ++i) {
+            all.push_back(MakeColumn("v" + std::to_string(i), "text"));
+        }
+        all.push_back(MakeColumn("id", "bigint", 1));
+        return all;
+    };
+    const std::vector<std::string> three = {"v0", "v1", "id"};
+    const std::vector<std::string> types(5, "text");
+    EXPECT_EQ(MergeSql(dialect, target, *MakeSchema("t", columns(3), "s"), three, types).Stages().size(), 1U);
+
+    const std::vector<std::string> names = {"v0", "v1", "v2", "v3", "id"};
+    const sdk::SchemaPtr schema = MakeSchema("t", columns(5), "s");
+    const MergeSql sql(dialect, target, *schema, names, types);
+    const std::vector<LoadTable> stages = sql.Stages();
+    ASSERT_EQ(stages.size(), 2U);
+    const auto column_names = [](const LoadTable& stage) {
+        std::vector<std::string> found;
+        for (const LoadColumn& column : stage.columns) {
+            found.push_back(column.name);
+        }
+        return found;
+    };
+    EXPECT_THAT(column_names(stages[0]), ElementsAre("n", "gone", "c0", "c1", "c4"));
+    EXPECT_THAT(column_names(stages[1]), ElementsAre("n", "c2", "c3"));
+    EXPECT_THAT(MergeSql::UnchangedIn(stages[0], {1, 2, 3}), ElementsAre(1));
+    EXPECT_THAT(MergeSql::UnchangedIn(stages[1], {1, 2, 3}), ElementsAre(2, 3));
+    EXPECT_EQ(sql.DeleteStaged(), "DELETE FROM \"s\".\"t\" AS d USING \"" + stages[0].table + "\" AS s WHERE d.\"id\" = s.c4");
+    EXPECT_EQ(sql.InsertStaged(),
+              "INSERT INTO \"s\".\"t\" (\"v0\", \"v1\", \"v2\", \"v3\", \"id\") SELECT c0, c1, c2, c3, c4 FROM \"" +
+                  stages[0].table + "\" JOIN \"" + stages[1].table + "\" USING (n) WHERE NOT gone");
+    EXPECT_THAT(sql.Resolve(stages[1], {2}), ::testing::StartsWith("UPDATE \"" + stages[1].table + "\" AS s SET c2 = "));
 }
 
 }  // namespace

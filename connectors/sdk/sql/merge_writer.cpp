@@ -1,5 +1,6 @@
 #include "connectors/sdk/sql/merge_writer.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -219,25 +220,44 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     return MergeStaged(session, sql, batch, profile, result);
 }
 
+absl::StatusOr<std::vector<RefusedCell>> MergeWriter::FindRefused(SqlSession& session, const MergeSql& sql,
+                                                                  sdk::Batch& batch) {
+    const LoadTable whole = sql.Stage();
+    std::vector<RefusedCell> all;
+    for (const LoadTable& stage : sql.Stages()) {
+        ASSIGN_OR_RETURN(const auto refused, session.FindRefused(stage, batch));
+        for (RefusedCell cell : refused) {
+            const auto same = std::find_if(whole.columns.begin(), whole.columns.end(), [&](const auto& column) {
+                return column.name == stage.columns[cell.column].name;
+            });
+            cell.column = static_cast<size_t>(same - whole.columns.begin());
+            all.push_back(std::move(cell));
+        }
+    }
+    return all;
+}
+
 absl::Status MergeWriter::WriteSorted(SqlSession& session, const sdk::Batch& batch,
                                       sdk::ApplyResult& result) {
-    const auto stage = [&] {
-        return MergeSql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types).Stage();
+    const auto sql = [&] {
+        return MergeSql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
     };
     sdk::Batch sorted = batch;
     // Where no type refuses anything, the batch fails once more for its real reason.
-    ASSIGN_OR_RETURN(auto refused, session.FindRefused(stage(), sorted));
+    ASSIGN_OR_RETURN(auto refused, FindRefused(session, sql(), sorted));
     if (batch.refused == sdk::RefusedValues::kText && !refused.empty()) {
         RETURN_IF_ERROR(ChangeToText(session, batch, refused));
         sorted = batch;
-        ASSIGN_OR_RETURN(refused, session.FindRefused(stage(), sorted));
+        ASSIGN_OR_RETURN(refused, FindRefused(session, sql(), sorted));
     }
-    const std::vector<DeadLetter> letters = TakeRefused(refused, stage(), batch, sorted);
+    const std::vector<DeadLetter> letters = TakeRefused(refused, sql().Stage(), batch, sorted);
     ASSIGN_OR_RETURN(const BatchProfile left, ProfileBatch(sorted));
-    if (!left.unchanged.empty()) {
+    const MergeSql now = sql();
+    for (const LoadTable& stage : now.Stages()) {
         // A row that moved away from a key that cannot stand here leaves nothing to be resolved from.
-        const MergeSql sql(dialect_, target_, *batch.schema, prepared_->names, prepared_->types);
-        RETURN_IF_ERROR(session.FindRefused(sql.PartialStage(left.unchanged), sorted).status());
+        if (const std::vector<int> unchanged = MergeSql::UnchangedIn(stage, left.unchanged); !unchanged.empty()) {
+            RETURN_IF_ERROR(session.FindRefused(now.PartialStage(unchanged), sorted).status());
+        }
     }
     RETURN_IF_ERROR(WriteRows(session, sorted, left, Care::kThorough, result));
     RETURN_IF_ERROR(DeadLetterTable(session, dialect_, stream_).Add(target_, letters));
@@ -267,23 +287,38 @@ absl::Status MergeWriter::ChangeToText(SqlSession& session, const sdk::Batch& ba
     return Prepare(session, batch);
 }
 
+absl::Status MergeWriter::ResolveUnchanged(SqlSession& session, const MergeSql& sql, const LoadTable& stage,
+                                           const sdk::Batch& batch, const BatchProfile& profile,
+                                           sdk::ApplyResult& result) {
+    const std::vector<int> unchanged = MergeSql::UnchangedIn(stage, profile.unchanged);
+    if (unchanged.empty()) {
+        return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(session.Load(sql.PartialStage(unchanged), batch).status());
+    MILLRACE_FAILPOINT("merge.before_resolve");
+    ASSIGN_OR_RETURN(const int64_t resolved, session.Execute(sql.Resolve(stage, unchanged)));
+    MILLRACE_FAILPOINT("merge.after_resolve");
+    if (resolved >= profile.partial) {
+        return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const auto rows, session.Query(sql.CountHoles(unchanged)));
+    int64_t holes = 0;
+    if (rows.size() != 1 || rows[0].size() != 1 || (rows[0][0] && !absl::SimpleAtoi(*rows[0][0], &holes))) {
+        return base::MakeError(absl::StatusCode::kInternal, "UNEXPECTED_ANSWER",
+                               "the count of holes is not a number");
+    }
+    result.holes += holes;
+    return absl::OkStatus();
+}
+
 absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                                       const BatchProfile& profile, sdk::ApplyResult& result) {
-    RETURN_IF_ERROR(session.Load(sql.Stage(), batch).status());
-    if (!profile.unchanged.empty()) {
-        RETURN_IF_ERROR(session.Load(sql.PartialStage(profile.unchanged), batch).status());
-        // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
-        MILLRACE_FAILPOINT("merge.before_resolve");
-        ASSIGN_OR_RETURN(const int64_t resolved, session.Execute(sql.Resolve(profile.unchanged)));
-        MILLRACE_FAILPOINT("merge.after_resolve");
-        if (resolved < profile.partial) {
-            ASSIGN_OR_RETURN(const auto rows, session.Query(sql.CountHoles(profile.unchanged)));
-            if (rows.size() != 1 || rows[0].size() != 1 ||
-                (rows[0][0] && !absl::SimpleAtoi(*rows[0][0], &result.holes))) {
-                return base::MakeError(absl::StatusCode::kInternal, "UNEXPECTED_ANSWER",
-                                       "the count of holes is not a number");
-            }
-        }
+    for (const LoadTable& stage : sql.Stages()) {
+        RETURN_IF_ERROR(session.Load(stage, batch).status());
+    }
+    // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
+    for (const LoadTable& stage : sql.Stages()) {
+        RETURN_IF_ERROR(ResolveUnchanged(session, sql, stage, batch, profile, result));
     }
     if (!batch.truncate_first) {
         MILLRACE_FAILPOINT("merge.after_stage");

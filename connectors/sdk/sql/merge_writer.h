@@ -52,8 +52,15 @@ class MergeWriter final : public sdk::TableWriter {
                            Care care, sdk::ApplyResult& result);
     /// Writes the batch without the values that the destination refuses, and those as batch.refused says.
     absl::Status WriteSorted(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
+    /// Over all parts of the stage; columns are those of the whole one.
+    static absl::StatusOr<std::vector<RefusedCell>> FindRefused(SqlSession& session, const MergeSql& sql,
+                                                                sdk::Batch& batch);
     absl::Status ChangeToText(SqlSession& session, const sdk::Batch& batch,
                               const std::vector<RefusedCell>& refused);
+    /// Fills the unchanged cells of one part of the stage from the target.
+    static absl::Status ResolveUnchanged(SqlSession& session, const MergeSql& sql, const LoadTable& stage,
+                                         const sdk::Batch& batch, const BatchProfile& profile,
+                                         sdk::ApplyResult& result);
     absl::Status MergeStaged(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
                              const BatchProfile& profile, sdk::ApplyResult& result);
 

@@ -26,12 +26,13 @@ constexpr int64_t kMaxThreads = 256;
 
 // Tables that DuckDB would take for one.
 void CheckNames(const std::string& path, const std::vector<sdk::TableTarget>& tables, Findings& findings) {
-    std::map<std::string, std::string> seen;
+    std::map<std::pair<std::string, std::string>, std::string> seen;
     const std::string catalog = std::filesystem::path(path).stem().string();
     bool ambiguous = false;
     for (const sdk::TableTarget& table : tables) {
+        // Names may hold dots themselves.
         const auto [other, added] = seen.emplace(
-            absl::AsciiStrToLower(base::Concat(table.schema, ".", table.table)), table.DisplayName());
+            std::pair(absl::AsciiStrToLower(table.schema), absl::AsciiStrToLower(table.table)), table.DisplayName());
         if (IsReservedSchema(table.schema)) {
             findings.push_back({.code = "NAME_CLASH",
                                 .severity = Severity::kCritical,

@@ -89,6 +89,7 @@ TEST_F(DuckDbDestinationTest, PreflightFindsStrangeRows) {
 }
 
 TEST_F(DuckDbDestinationTest, PreflightTellsNamesApartThatDuckDbDoesNot) {
+    EXPECT_EQ(Critical(folder_.File(), {{"shop", "a.b"}, {"shop.a", "b"}}).code, "NONE") << "other names, other tables";
     EXPECT_EQ(Critical(folder_.File(), {{"shop", "orders"}, {"shop", "Orders"}}).code, "NAME_CLASH");
     ExecuteOnFile(files_, folder_.File(), "CREATE SCHEMA shop; CREATE TABLE shop.\"Orders\" (id INTEGER)");
     EXPECT_EQ(Critical(folder_.File(), {{"shop", "orders"}}).code, "NAME_CLASH");

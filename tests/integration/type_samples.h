@@ -8,8 +8,10 @@ namespace millrace::integration {
 
 struct TypeSample final {
     std::string type;
-    /// As SQL literals without quotes.
+    /// As SQL literals without quotes; none where only the server makes values of the type.
     std::vector<std::string> values;
+    /// Type at a PostgreSQL destination; empty where it is the same.
+    std::string elsewhere = {};
 };
 
 const std::vector<TypeSample>& TypeSamples();

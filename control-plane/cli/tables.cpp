@@ -1,5 +1,6 @@
 // Verbs of one table, and a pipeline's events.
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "base/status.h"
@@ -16,18 +17,74 @@ absl::Status Usage(const std::string& message, const std::string& remedy) {
     return base::MakeError(absl::StatusCode::kInvalidArgument, "TABLE_NAME", message, remedy);
 }
 
-/// The table is what follows the first dot.
-template <typename Request>
-absl::StatusOr<Request> Naming(const Scope& scope, const std::string& id, const std::string& table) {
-    const size_t dot = table.find('.');
-    if (dot == 0 || dot == std::string::npos || dot + 1 == table.size()) {
-        return Usage("'" + table + "' is not of the form schema.table",
+struct TableName final {
+    std::string schema;
+    std::string table;
+};
+
+/// "schema"."table", quotes within names doubled; nothing when it is not of that form.
+std::optional<TableName> ParseQuoted(const std::string& text) {
+    std::vector<std::string> parts;
+    size_t at = 0;
+    while (at < text.size() && text[at] == '"' && parts.size() < 2) {
+        std::string& part = parts.emplace_back();
+        for (++at; at < text.size(); ++at) {
+            if (text[at] != '"') {
+                part += text[at];
+            } else if (at + 1 < text.size() && text[at + 1] == '"') {
+                part += text[at++];
+            } else {
+                break;
+            }
+        }
+        ++at;
+        if (parts.size() == 1 && (at >= text.size() || text[at++] != '.')) {
+            return std::nullopt;
+        }
+    }
+    if (parts.size() != 2 || at != text.size() || parts[0].empty() || parts[1].empty()) {
+        return std::nullopt;
+    }
+    return TableName{std::move(parts[0]), std::move(parts[1])};
+}
+
+/// The table is what follows the first dot; where names hold dots themselves, the pipeline's own table of that name.
+absl::StatusOr<TableName> ResolveTable(Client& client, const Scope& scope, const std::string& id,
+                                       const std::string& text) {
+    if (auto quoted = ParseQuoted(text)) {
+        return *std::move(quoted);
+    }
+    const size_t dot = text.find('.');
+    if (dot == 0 || dot == std::string::npos || dot + 1 == text.size()) {
+        return Usage("'" + text + "' is not of the form schema.table",
                      "`millrace table list` shows the names");
     }
+    TableName name{text.substr(0, dot), text.substr(dot + 1)};
+    if (name.table.find('.') == std::string::npos) {
+        return name;
+    }
+    ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
+    int found = 0;
+    for (const v1::TableStatus& table : pipeline.status().tables()) {
+        if (table.schema() + "." + table.table() == text) {
+            name = {table.schema(), table.table()};
+            ++found;
+        }
+    }
+    if (found > 1) {
+        return Usage("'" + text + "' names several tables", "Write it as '\"schema\".\"table\"'");
+    }
+    return name;
+}
+
+template <typename Request>
+absl::StatusOr<Request> Naming(Client& client, const Scope& scope, const std::string& id,
+                               const std::string& table) {
+    ASSIGN_OR_RETURN(const TableName name, ResolveTable(client, scope, id, table));
     Request request;
     request.set_name(scope.PipelineName(id));
-    request.set_schema(table.substr(0, dot));
-    request.set_table(table.substr(dot + 1));
+    request.set_schema(name.schema);
+    request.set_table(name.table);
     return request;
 }
 
@@ -44,16 +101,16 @@ absl::Status ListTables(Client& client, const Scope& scope, const std::string& i
 absl::Status OrderTable(Client& client, const Scope& scope, const std::string& verb, const std::string& id,
                         const std::string& table) {
     if (verb == "pause") {
-        ASSIGN_OR_RETURN(const auto request, Naming<v1::PausePipelineTableRequest>(scope, id, table));
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::PausePipelineTableRequest>(client, scope, id, table));
         RETURN_IF_ERROR(client.PauseTable(request).status());
         std::printf("Table %s is pausing: its changes go on into Kafka, the other tables go on.\n",
                     table.c_str());
     } else if (verb == "resume") {
-        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResumePipelineTableRequest>(scope, id, table));
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResumePipelineTableRequest>(client, scope, id, table));
         RETURN_IF_ERROR(client.ResumeTable(request).status());
         std::printf("Table %s resumes.\n", table.c_str());
     } else {
-        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResyncPipelineTableRequest>(scope, id, table));
+        ASSIGN_OR_RETURN(const auto request, Naming<v1::ResyncPipelineTableRequest>(client, scope, id, table));
         RETURN_IF_ERROR(client.ResyncTable(request).status());
         std::printf(
             "Table %s is copied anew; readers of the destination see it empty until the copy arrives.\n",
@@ -64,7 +121,7 @@ absl::Status OrderTable(Client& client, const Scope& scope, const std::string& v
 
 absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id, const std::string& table,
                        const std::string& offsets) {
-    ASSIGN_OR_RETURN(auto request, Naming<v1::SkipPipelineTableRequest>(scope, id, table));
+    ASSIGN_OR_RETURN(auto request, Naming<v1::SkipPipelineTableRequest>(client, scope, id, table));
     ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
     for (const v1::TableStatus& status : pipeline.status().tables()) {
         if (status.schema() == request.schema() && status.table() == request.table()) {

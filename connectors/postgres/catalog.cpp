@@ -9,39 +9,54 @@
 namespace millrace::postgres {
 namespace {
 
-// Deferrable indexes identify rows only at commit, partial and expression ones never do.
-constexpr std::string_view kUsableIndex =
-    "i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL";
+// Deferrable indexes identify rows only at commit, partial and expression ones never do. $1 is the name of the index
+// that the user chose as key, or empty.
+constexpr std::string_view kTableQuery = R"(
+WITH RECURSIVE t AS (
+    SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND %s
+), tree(relid) AS (
+    SELECT oid FROM t
+    UNION ALL
+    SELECT h.inhrelid FROM pg_inherits h JOIN tree ON h.inhparent = tree.relid
+    JOIN pg_class p ON p.oid = tree.relid AND p.relkind = 'p'
+), identities(relid) AS (
+    SELECT i.indexrelid FROM t JOIN pg_index i ON i.indrelid = t.oid AND i.indisreplident WHERE t.relreplident = 'i'
+    UNION ALL
+    SELECT h.inhrelid FROM identities x JOIN pg_inherits h ON h.inhparent = x.relid
+), leaves AS (
+    SELECT f.* FROM tree JOIN pg_class f ON f.oid = tree.relid JOIN t ON t.oid <> f.oid WHERE f.relkind <> 'p'
+), indexes AS (
+    SELECT i.*, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns
+    FROM t JOIN pg_index i ON i.indrelid = t.oid AND i.indisvalid JOIN pg_class x ON x.oid = i.indexrelid
+), usable AS (
+    SELECT * FROM indexes i WHERE indisunique AND indimmediate AND indpred IS NULL AND indexprs IS NULL
+        AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.columns)
+                        AND NOT a.attnotnull)
+)
+SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident,
+       (SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode, f.relreplident), ',' ORDER BY f.oid))
+        FROM tree JOIN pg_class f ON f.oid = tree.relid),
+       a.attname, a.atttypid, a.atttypmod, a.attnum, a.attnotnull,
+       EXISTS (SELECT FROM usable i WHERE a.attnum = ANY (i.columns)
+               AND CASE WHEN $1 = '' THEN i.indisprimary ELSE i.relname = $1 END),
+       EXISTS (SELECT FROM usable i WHERE a.attnum = ANY (i.columns)
+               AND CASE t.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
+       EXISTS (SELECT FROM indexes i JOIN pg_attribute g ON g.attrelid = t.oid AND g.attgenerated <> ''
+                    AND g.attnum = ANY (i.indkey::int2[])
+               WHERE CASE WHEN t.relreplident = 'i' THEN i.indisreplident
+                          WHEN t.relreplident = 'f' AND $1 <> '' THEN i.relname = $1 ELSE i.indisprimary END)
+       OR EXISTS (SELECT FROM leaves f WHERE CASE t.relreplident
+               WHEN 'i' THEN NOT EXISTS (SELECT FROM identities x JOIN pg_index i ON i.indexrelid = x.relid
+                                         WHERE i.indrelid = f.oid AND i.indisreplident)
+               WHEN 'f' THEN f.relreplident <> 'f' AND ($1 <> '' OR f.relreplident <> 'd')
+               ELSE f.relreplident NOT IN ('d', 'f') END)
+FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+ORDER BY a.attnum)";
 
 std::string TableQuery(std::string_view condition) {
-    return base::Concat(
-        "WITH RECURSIVE t AS (SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = "
-        "c.relnamespace "
-        "WHERE c.relkind IN ('r', 'p') AND ",
-        condition,
-        "), tree(relid) AS (SELECT oid FROM t UNION ALL SELECT h.inhrelid FROM pg_inherits h JOIN tree ON "
-        "h.inhparent = tree.relid JOIN pg_class p ON p.oid = tree.relid AND p.relkind = 'p') "
-        "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident, "
-        "(SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode, f.relreplident), ',' ORDER BY f.oid)) "
-        "FROM tree "
-        "JOIN pg_class f ON f.oid = tree.relid), "
-        "a.attname, a.atttypid, a.atttypmod, a.attnum, a.attnotnull, "
-        "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary AND ",
-        kUsableIndex,
-        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), "
-        "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND CASE t.relreplident WHEN 'd' THEN "
-        "i.indisprimary "
-        "WHEN 'i' THEN i.indisreplident ELSE false END AND ",
-        kUsableIndex,
-        " AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])), "
-        "EXISTS (SELECT FROM pg_index i JOIN pg_attribute g ON g.attrelid = t.oid AND g.attgenerated <> '' "
-        "AND "
-        "g.attnum = ANY (i.indkey::int2[]) WHERE i.indrelid = t.oid AND CASE t.relreplident WHEN 'i' THEN "
-        "i.indisreplident ELSE i.indisprimary END) OR EXISTS (SELECT FROM tree JOIN pg_class f ON f.oid = "
-        "tree.relid "
-        "WHERE f.relkind <> 'p' AND f.relreplident <> t.relreplident) "
-        "FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND "
-        "a.attgenerated = '' ORDER BY a.attnum");
+    std::string query(kTableQuery);
+    return query.replace(query.find("%s"), 2, condition);
 }
 
 std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
@@ -119,17 +134,20 @@ void ReadType(const base::PqResult& result, int row, std::vector<ColumnType>& ty
 
 }  // namespace
 
-absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid) {
+absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid,
+                                                             const std::string& key_index) {
     ASSIGN_OR_RETURN(const base::PqResult result,
-                     session.ExecuteParams(TableQuery("c.oid = $1::oid"), {base::Concat(oid)}));
+                     session.ExecuteParams(TableQuery("c.oid = $2::oid"), {key_index, base::Concat(oid)}));
     return ReadRows(result);
 }
 
 absl::StatusOr<std::optional<CatalogTable>> FindCatalogTable(base::PqConnection& session,
                                                              const std::string& schema,
-                                                             const std::string& table) {
+                                                             const std::string& table,
+                                                             const std::string& key_index) {
     ASSIGN_OR_RETURN(const base::PqResult result,
-                     session.ExecuteParams(TableQuery("n.nspname = $1 AND c.relname = $2"), {schema, table}));
+                     session.ExecuteParams(TableQuery("n.nspname = $2 AND c.relname = $3"),
+                                           {key_index, schema, table}));
     return ReadRows(result);
 }
 

@@ -20,7 +20,7 @@ struct CatalogColumn final {
     int32_t typmod = -1;
     int attnum = 0;
     bool not_null = false;
-    /// Part of the primary key.
+    /// Part of the primary key, or of the index that the user chose in its place.
     bool primary_key = false;
     /// Part of the identity index (primary key under identity DEFAULT, the named index under USING INDEX).
     bool identity = false;
@@ -36,19 +36,21 @@ struct CatalogTable final {
     char identity = 'd';
     std::vector<CatalogColumn> columns;
     /// What the stream flags as key is not the whole of one: a key column is generated and not sent, or a
-    /// partition identifies its rows in another way than its root.
+    /// partition does not send the key of its root.
     bool broken_identity = false;
     /// Changes when the table, or a partition of it, gets another shape or another file.
     std::string fingerprint;
 };
 
-/// Nothing when no table has this oid.
-absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid);
+/// Nothing when no table has this oid. `key_index` is the unique index that the user chose as key, or empty.
+absl::StatusOr<std::optional<CatalogTable>> ReadCatalogTable(base::PqConnection& session, uint32_t oid,
+                                                             const std::string& key_index);
 
 /// Nothing when there is no such table or partitioned table.
 absl::StatusOr<std::optional<CatalogTable>> FindCatalogTable(base::PqConnection& session,
                                                              const std::string& schema,
-                                                             const std::string& table);
+                                                             const std::string& table,
+                                                             const std::string& key_index);
 
 /// One type for each column, in order; a type that no longer exists reads as text.
 absl::StatusOr<std::vector<ColumnType>> ResolveTypes(base::PqConnection& session,

@@ -189,7 +189,7 @@ TEST_F(PreflightTest, KeysAreThoseThatIdentifyRowsAtEveryMoment) {
         "PRIMARY KEY); "
         "ALTER TABLE e REPLICA IDENTITY NOTHING; CREATE TABLE f (n int, id int PRIMARY KEY); ALTER TABLE f "
         "REPLICA "
-        "IDENTITY FULL; CREATE TABLE g (id int GENERATED ALWAYS AS (1) STORED PRIMARY KEY)");
+        "IDENTITY FULL; CREATE TABLE g (id int GENERATED ALWAYS AS (1) STORED PRIMARY KEY, v int)");
     const auto tables = NewSource()->ListTables({.tables = {"*.*"}, .exclude = {}});
     ASSERT_TRUE(tables.ok()) << base::Describe(tables.status());
     std::string shown;
@@ -201,6 +201,103 @@ TEST_F(PreflightTest, KeysAreThoseThatIdentifyRowsAtEveryMoment) {
         shown += " ";
     }
     EXPECT_EQ(shown, "a:id b: c:code d: e: f:id g: ");
+}
+
+// "table:key columns", in name order.
+std::string KeysOf(const absl::StatusOr<std::vector<sdk::SourceTable>>& tables) {
+    EXPECT_TRUE(tables.ok()) << base::Describe(tables.status());
+    std::string shown;
+    for (const sdk::SourceTable& table : *tables) {
+        base::Append(shown, shown.empty() ? "" : " ", table.table, ":");
+        for (const std::string& column : table.key) {
+            base::Append(shown, column);
+        }
+    }
+    return shown;
+}
+
+TEST_F(PreflightTest, APartitionedTableHasTheKeyThatAllItsPartitionsSend) {
+    Sql("CREATE TABLE same (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE same_1 PARTITION OF same DEFAULT;"
+        "CREATE TABLE mixed (id int PRIMARY KEY) PARTITION BY RANGE (id); ALTER TABLE mixed REPLICA IDENTITY FULL;"
+        "CREATE TABLE mixed_1 PARTITION OF mixed DEFAULT;"
+        "CREATE TABLE other (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE other_1 PARTITION OF other DEFAULT;"
+        "ALTER TABLE other_1 REPLICA IDENTITY NOTHING;"
+        "CREATE TABLE by_index (id int NOT NULL, code int NOT NULL) PARTITION BY RANGE (id);"
+        "CREATE UNIQUE INDEX by_index_key ON by_index (id, code); CREATE UNIQUE INDEX by_index_id ON by_index (id);"
+        "CREATE TABLE by_index_1 PARTITION OF by_index DEFAULT;"
+        "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key;");
+    const sdk::TableSelection all{.tables = {"*.*"}, .exclude = {}};
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(all)), "by_index: mixed:id other: same:id");
+    Sql("ALTER TABLE by_index_1 REPLICA IDENTITY USING INDEX by_index_1_id_idx");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(all)), "by_index: mixed:id other: same:id") << "another index's columns";
+    Sql("ALTER TABLE by_index_1 REPLICA IDENTITY USING INDEX by_index_1_id_code_idx");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(all)), "by_index:idcode mixed:id other: same:id");
+}
+
+TEST_F(PreflightTest, NamesOfKeyColumnsMayHoldAnything) {
+    Sql("CREATE TABLE t (\"a\x1f,b\" int, \"Ã¼\"\"x\" text, PRIMARY KEY (\"a\x1f,b\", \"Ã¼\"\"x\"))");
+    const auto tables = NewSource()->ListTables({.tables = {"*.*"}, .exclude = {}});
+    ASSERT_TRUE(tables.ok());
+    EXPECT_THAT(tables->front().key, ::testing::ElementsAre("a\x1f,b", "Ã¼\"x"));
+}
+
+TEST_F(PreflightTest, ATableWithoutColumnsIsLeftOutAndSaidSo) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE bare (); CREATE TABLE g (x int GENERATED ALWAYS AS (1) STORED)");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables({.tables = {"*.*"}, .exclude = {}})), "t:id");
+    const sdk::Findings findings = Check({.tables = {"public.*"}, .exclude = {}}, true);
+    EXPECT_FALSE(sdk::HasCritical(findings));
+    EXPECT_EQ(std::count_if(findings.begin(), findings.end(), [](const sdk::Finding& f) { return f.code == "TBL_KIND"; }), 2);
+    EXPECT_TRUE(sdk::HasCritical(Check({.tables = {"public.bare"}, .exclude = {}}, true)));
+}
+
+TEST_F(PreflightTest, AUniqueIndexChosenAsKeyMustIdentifyRowsInTheStream) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL, region text, v int);"
+        "CREATE UNIQUE INDEX t_code ON t (code); CREATE UNIQUE INDEX t_region ON t (region); CREATE INDEX t_v ON t (v);"
+        "CREATE UNIQUE INDEX t_half ON t (code) WHERE id > 0;"
+        "CREATE TABLE p (id int NOT NULL, code int NOT NULL) PARTITION BY RANGE (id); CREATE UNIQUE INDEX p_key ON p (id, code);"
+        "CREATE TABLE p_1 PARTITION OF p DEFAULT;");
+    const auto selection = [](const std::string& table, const std::string& index) {
+        return sdk::TableSelection{.tables = {"*.*"}, .exclude = {}, .keys = {{table, index}}};
+    };
+    const auto told = [&](const std::string& table, const std::string& index) {
+        std::string text;
+        for (const sdk::Finding& finding : Check(selection(table, index), true)) {
+            if (finding.code == "KEY_UNUSABLE") {
+                EXPECT_EQ(finding.severity, sdk::Severity::kCritical);
+                base::Append(text, finding.message, " | ", finding.remedy);
+            }
+        }
+        return text;
+    };
+    EXPECT_THAT(told("public.t", "no_such"), ::testing::HasSubstr("is no index of the table"));
+    EXPECT_THAT(told("public.t", "t_v"), ::testing::HasSubstr("is not unique"));
+    EXPECT_THAT(told("public.t", "t_region"), ::testing::HasSubstr("may be NULL"));
+    EXPECT_THAT(told("public.t", "t_half"), ::testing::HasSubstr("some rows"));
+    EXPECT_THAT(told("public.no_such", "t_code"), ::testing::HasSubstr("is no selected table"));
+    EXPECT_THAT(told("public.t", "t_code"),
+                ::testing::HasSubstr("Run ALTER TABLE public.t REPLICA IDENTITY USING INDEX t_code;"));
+    EXPECT_THAT(told("public.p", "p_key"),
+                ::testing::HasSubstr("Run ALTER TABLE public.p REPLICA IDENTITY USING INDEX p_key; ALTER TABLE public.p_1 "
+                                     "REPLICA IDENTITY USING INDEX p_1_id_code_idx;"));
+    EXPECT_EQ(told("public.t", "t_pkey"), "");
+
+    Sql("ALTER TABLE t REPLICA IDENTITY USING INDEX t_code");
+    EXPECT_EQ(told("public.t", "t_code"), "");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(selection("public.t", "t_code"))), "p: t:code");
+    Sql("ALTER TABLE t REPLICA IDENTITY FULL; ALTER TABLE p REPLICA IDENTITY FULL");
+    EXPECT_EQ(told("public.t", "t_code"), "");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(selection("public.t", "t_code"))), "p: t:code");
+    EXPECT_THAT(told("public.p", "p_key"), ::testing::HasSubstr("is not the replica identity")) << "a partition sends less";
+    Sql("ALTER TABLE p_1 REPLICA IDENTITY FULL");
+    EXPECT_EQ(KeysOf(NewSource()->ListTables(selection("public.p", "p_key"))), "p:idcode t:id");
+}
+
+TEST_F(PreflightTest, AUniqueIndexIsOfferedWhereATableHasNoKey) {
+    Sql("CREATE TABLE t (id int, code text NOT NULL UNIQUE)");
+    const sdk::Findings findings = Check({.tables = {"*.*"}, .exclude = {}}, true);
+    const auto found = std::find_if(findings.begin(), findings.end(), [](const sdk::Finding& f) { return f.code == "TBL_KEYLESS"; });
+    ASSERT_NE(found, findings.end());
+    EXPECT_THAT(found->remedy, ::testing::HasSubstr("ALTER TABLE public.t REPLICA IDENTITY USING INDEX t_code_key;"));
 }
 
 }  // namespace

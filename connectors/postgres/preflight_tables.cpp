@@ -54,11 +54,16 @@ class TableChecks final {
     void Run(const ObjectNames& names, const std::vector<ListedTable>& all) {
         for (const ListedTable& listed : all) {
             if (selection_.Selects(listed.table.schema, listed.table.table)) {
-                (listed.unlogged ? unlogged_ : selected_).push_back(listed);
+                (listed.unlogged       ? unlogged_
+                 : !listed.has_columns ? empty_
+                                       : selected_)
+                    .push_back(listed);
             }
         }
         CheckGlobs(all);
         CheckUnlogged();
+        CheckEmpty();
+        CheckChosenKeys();
         if (selected_.empty()) {
             return;
         }
@@ -72,17 +77,22 @@ class TableChecks final {
     void CheckGlobs(const std::vector<ListedTable>& all);
     void AddMissing(const Names& missing);
     void CheckUnlogged();
+    void CheckEmpty();
+    void CheckChosenKeys();
     void CheckGrants();
     void CheckRowSecurity();
     void CheckKeys();
     void CheckPublications(const ObjectNames& names);
     std::string Role();
+    /// The statements that make the index, and those of the partitions under it, the replica identity.
+    std::string UseIndex(const ListedTable& listed, const std::string& index);
 
     base::PqConnection& session_;
     const sdk::TableSelection& selection_;
     sdk::Findings& findings_;
     std::vector<ListedTable> selected_;
     std::vector<ListedTable> unlogged_;
+    std::vector<ListedTable> empty_;
 };
 
 std::string TableChecks::Role() {
@@ -112,7 +122,7 @@ void TableChecks::CheckGlobs(const std::vector<ListedTable>& all) {
         AddOk(findings_, "TBL_MISSING",
               base::Concat(selected_.size(),
                            selected_.size() == 1 ? " table is selected" : " tables are selected"));
-    } else if (unlogged_.empty() && !sdk::HasCritical(findings_)) {
+    } else if (unlogged_.empty() && empty_.empty() && !sdk::HasCritical(findings_)) {
         AddFinding(findings_, "TBL_MISSING", Severity::kCritical, "the selection leaves no table",
                    "Select at least one table, or exclude fewer.");
     }
@@ -151,6 +161,57 @@ void TableChecks::CheckUnlogged() {
             findings_, "TBL_KIND", named || selected_.empty() ? Severity::kCritical : Severity::kWarning,
             base::Concat(name, " is not replicated: an unlogged table leaves no changes in the log"),
             base::Concat("Run ALTER TABLE ", Quoted(listed.table), " SET LOGGED; or exclude it."), name);
+    }
+}
+
+void TableChecks::CheckEmpty() {
+    for (const ListedTable& listed : empty_) {
+        const std::string name = listed.table.DisplayName();
+        const bool named =
+            std::find(selection_.tables.begin(), selection_.tables.end(), name) != selection_.tables.end();
+        AddFinding(findings_, "TBL_KIND",
+                   named || (selected_.empty() && unlogged_.empty()) ? Severity::kCritical : Severity::kInfo,
+                   base::Concat(name, " has no columns that are sent, so there is nothing to replicate"),
+                   "Exclude it, or give it a column: it is replicated as soon as it has one.", name);
+    }
+}
+
+std::string TableChecks::UseIndex(const ListedTable& listed, const std::string& index) {
+    const absl::StatusOr<base::PqResult> statements = session_.ExecuteParams(R"(
+WITH RECURSIVE tree(relid) AS (
+    SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::oid AND c.relname = $2
+    UNION ALL
+    SELECT h.inhrelid FROM tree JOIN pg_inherits h ON h.inhparent = tree.relid
+)
+SELECT string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY USING INDEX %I;', n.nspname, t.relname, c.relname), ' '
+                  ORDER BY t.relispartition, n.nspname, t.relname)
+FROM tree JOIN pg_index i ON i.indexrelid = tree.relid JOIN pg_class c ON c.oid = tree.relid
+     JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace)",
+                                                                             {base::Concat(listed.oid), index});
+    return statements.ok() ? std::string(statements->Get(0, 0)) : "";
+}
+
+void TableChecks::CheckChosenKeys() {
+    for (const auto& [name, index] : selection_.keys) {
+        const auto found = std::find_if(selected_.begin(), selected_.end(), [&](const ListedTable& listed) {
+            return listed.table.DisplayName() == name;
+        });
+        if (found == selected_.end()) {
+            AddFinding(findings_, "KEY_UNUSABLE", Severity::kCritical,
+                       base::Concat("a key is chosen for ", name, ", which is no selected table"),
+                       "Correct the name (schema.table), or leave the key out.", name);
+            continue;
+        }
+        if (found->key_index_problem.empty()) {
+            continue;
+        }
+        const bool identity = found->key_index_problem == "is not the replica identity";
+        AddFinding(findings_, "KEY_UNUSABLE", Severity::kCritical,
+                   base::Concat(index, " cannot be the key of ", name, ": it ", found->key_index_problem),
+                   identity ? base::Concat("Run ", UseIndex(*found, index),
+                                           " (REPLICA IDENTITY FULL will do, too, and costs more log.)")
+                            : "Choose a unique index over columns that are NOT NULL and sent.",
+                   name);
     }
 }
 
@@ -204,19 +265,28 @@ void TableChecks::CheckRowSecurity() {
 
 void TableChecks::CheckKeys() {
     Names tables;
+    Names statements;
     for (const ListedTable& listed : selected_) {
-        if (listed.table.key.empty()) {
-            tables.push_back(listed.table.DisplayName());
+        if (!listed.table.key.empty()) {
+            continue;
+        }
+        tables.push_back(listed.table.DisplayName());
+        if (!listed.unique_index.empty() && statements.size() < kNamesInMessage) {
+            statements.push_back(UseIndex(listed, listed.unique_index));
         }
     }
     if (tables.empty()) {
         AddOk(findings_, "TBL_KEYLESS", "every selected table has a key");
         return;
     }
+    std::string remedy = "Give them a primary key if their rows change.";
+    if (!statements.empty()) {
+        base::Append(remedy, " Or let a unique index identify them: ", absl::StrJoin(statements, " "));
+    }
     AddFinding(findings_, "TBL_KEYLESS", Severity::kInfo,
                base::Concat("without a usable key only inserts are replicated, not updates and deletes: ",
                             Shortened(tables)),
-               "Give them a primary key if their rows change.");
+               std::move(remedy));
 }
 
 void TableChecks::CheckPublications(const ObjectNames& names) {
@@ -267,7 +337,7 @@ void TableChecks::CheckPublications(const ObjectNames& names) {
 
 void CheckTables(base::PqConnection& session, const ObjectNames& names, const sdk::TableSelection& selection,
                  sdk::Findings& findings) {
-    const absl::StatusOr<std::vector<ListedTable>> all = ListAllTables(session);
+    const absl::StatusOr<std::vector<ListedTable>> all = ListAllTables(session, selection.keys);
     if (!all.ok()) {
         findings.push_back(sdk::FindingFromStatus(all.status()));
         return;

@@ -85,7 +85,8 @@ SnapshotCopy::SnapshotCopy(std::unique_ptr<base::PqConnection> session,
       opened_us_(NowUs()) {}
 
 absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
-    ASSIGN_OR_RETURN(std::optional<CatalogTable> now, FindCatalogTable(*present_, table.schema, table.table));
+    ASSIGN_OR_RETURN(std::optional<CatalogTable> now,
+                     FindCatalogTable(*present_, table.schema, table.table, table.key_index));
     if (!now) {
         return Missing(table);
     }
@@ -96,9 +97,9 @@ absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
                                                               QualifiedName(*now), " IN ACCESS SHARE MODE"))
                                        .status(),
                                    base::Concat("copying ", table.DisplayName())));
-    ASSIGN_OR_RETURN(now, FindCatalogTable(*present_, table.schema, table.table));
+    ASSIGN_OR_RETURN(now, FindCatalogTable(*present_, table.schema, table.table, table.key_index));
     ASSIGN_OR_RETURN(std::optional<CatalogTable> then,
-                     FindCatalogTable(*session_, table.schema, table.table));
+                     FindCatalogTable(*session_, table.schema, table.table, table.key_index));
     // A rewritten table looks empty to an older snapshot.
     if (!now || !then || now->oid != then->oid || now->fingerprint != then->fingerprint) {
         return base::MakeError(

@@ -124,9 +124,8 @@ TEST_F(CopyTest, PartitionsAreReadThroughTheirRootAndChildrenOfAnOrdinaryTableAp
 TEST_F(CopyTest, AKeyOfWhichAPartIsNotSentIsNoKey) {
     Sql("CREATE TABLE g (a int, h int GENERATED ALWAYS AS (a % 10) STORED, PRIMARY KEY (a, h)); CREATE TABLE "
         "p (id int "
-        "PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p DEFAULT; ALTER TABLE p1 REPLICA "
-        "IDENTITY "
-        "FULL");
+        "PRIMARY KEY, code int NOT NULL DEFAULT 7) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p DEFAULT; "
+        "CREATE UNIQUE INDEX p1_code ON p1 (code); ALTER TABLE p1 REPLICA IDENTITY USING INDEX p1_code");
     const uint64_t point = Begin();
     for (const sdk::SourceTable& table : tables_) {
         EXPECT_TRUE(table.key.empty()) << table.table;
@@ -138,9 +137,28 @@ TEST_F(CopyTest, AKeyOfWhichAPartIsNotSentIsNoKey) {
     ASSERT_TRUE(source_->Start(point).ok());
     Sql("INSERT INTO g VALUES (1); INSERT INTO p VALUES (1); UPDATE g SET a = 2; UPDATE p SET id = 2");
     Drain(*source_, recorder_);
-    EXPECT_THAT(recorder_.Texts(), ElementsAre("I g(1)", "I p(1)"));
+    EXPECT_THAT(recorder_.Texts(), ElementsAre("I g(1)", "I p(1,7)"));
     EXPECT_TRUE(recorder_.changes[0].schema->append_only);
     EXPECT_TRUE(recorder_.changes[1].schema->append_only);
+}
+
+TEST_F(CopyTest, PartitionsMaySendTheirWholeRowsWhereTheRootSendsItsKey) {
+    Sql("CREATE TABLE p (id int PRIMARY KEY, v text, big text) PARTITION BY RANGE (id); ALTER TABLE p ALTER big SET STORAGE "
+        "EXTERNAL; CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE p2 PARTITION OF p DEFAULT; "
+        "ALTER TABLE p1 REPLICA IDENTITY FULL; INSERT INTO p VALUES (1, 'a', repeat('x', 3000)), (11, 'a', repeat('x', 3000))");
+    const uint64_t point = Begin();
+    ASSERT_TRUE(source_->EndCopy().ok());
+    ASSERT_TRUE(source_->Start(point).ok());
+    Sql("UPDATE p SET v = 'b'; UPDATE p SET id = id + 1; DELETE FROM p");
+    Drain(*source_, recorder_);
+    const std::string big(3000, 'x');
+    EXPECT_THAT(recorder_.Texts(),
+                ElementsAre("U p(1,b," + big + ")<(1,a," + big + ")", "U p(11,b,~)",
+                            "U p(2,b," + big + ")<(1,b," + big + ")", "U p(12,b,~)<(11,-,-)",
+                            "D p<(2,b," + big + ")", "D p<(12,-,-)"));
+    for (const auto& change : recorder_.changes) {
+        EXPECT_THAT(change.schema->KeyColumns(), ElementsAre(0));
+    }
 }
 
 TEST_F(CopyTest, OnlyOneWorkerCopies) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -85,6 +86,8 @@ class PostgresSource final : public sdk::Source {
 
     base::PqParameters parameters_;
     ObjectNames names_;
+    /// Table → the unique index that the user chose as its key.
+    std::unordered_map<uint64_t, std::string> key_indexes_;
     std::unique_ptr<base::PqConnection> session_;
     /// Its session holds the advisory lock that keeps other workers from copying.
     std::unique_ptr<base::PqConnection> copy_lock_;
@@ -118,7 +121,9 @@ std::invoke_result_t<Query, base::PqConnection&> PostgresSource::WithSession(con
 
 absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
     const sdk::TableSelection& selection) {
-    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, WithSession(ListAllTables));
+    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, WithSession([&](base::PqConnection& session) {
+                         return ListAllTables(session, selection.keys);
+                     }));
     return SelectTables(tables, selection);
 }
 
@@ -130,6 +135,12 @@ absl::StatusOr<sdk::SourceIdentity> PostgresSource::Identify() {
 }
 
 absl::Status PostgresSource::Prepare(const std::vector<sdk::SourceTable>& tables) {
+    key_indexes_.clear();
+    for (const sdk::SourceTable& table : tables) {
+        if (!table.key_index.empty()) {
+            key_indexes_[table.id] = table.key_index;
+        }
+    }
     ASSIGN_OR_RETURN(base::PqConnection * session, Session());
     return PreparePublications(*session, names_, tables);
 }
@@ -228,7 +239,10 @@ absl::Status PostgresSource::Start(uint64_t end) {
 
 absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& relation) {
     return WithSession([&](base::PqConnection& session) -> absl::StatusOr<sdk::SchemaPtr> {
-        ASSIGN_OR_RETURN(const std::optional<CatalogTable> table, ReadCatalogTable(session, relation.oid));
+        const auto chosen = key_indexes_.find(relation.oid);
+        ASSIGN_OR_RETURN(const std::optional<CatalogTable> table,
+                         ReadCatalogTable(session, relation.oid,
+                                          chosen == key_indexes_.end() ? std::string() : chosen->second));
         ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(session, relation.columns));
         return BuildSchema(relation, table, types);
     });

@@ -75,6 +75,26 @@ TEST_F(StreamTest, IndexIdentityIsTheKey) {
     EXPECT_THAT(recorder_.changes[0].schema->KeyColumns(), ElementsAre(1));
 }
 
+TEST_F(StreamTest, AnIndexChosenUnderFullIdentityIsTheKeyOfCopyAndStream) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL UNIQUE); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t "
+        "VALUES (1, 'a')");
+    const auto source = NewSource();
+    const auto tables =
+        source->ListTables({.tables = {"*.*"}, .exclude = {}, .keys = {{"public.t", "t_code_key"}}});
+    ASSERT_TRUE(tables.ok() && source->Prepare(*tables).ok());
+    const auto begun = source->BeginCopy(true);
+    ASSERT_TRUE(begun.ok());
+    const auto described = source->Describe(tables->front());
+    ASSERT_TRUE(described.ok());
+    ASSERT_TRUE(source->EndCopy().ok() && source->Start(*begun).ok());
+    Sql("UPDATE t SET id = 2; UPDATE t SET code = 'b'");
+    Recorder recorder;
+    Drain(*source, recorder);
+    EXPECT_THAT(recorder.Texts(), ElementsAre("U t(2,a)<(1,a)", "U t(2,b)<(2,a)"));
+    EXPECT_THAT(recorder.changes[0].schema->KeyColumns(), ElementsAre(1));
+    EXPECT_EQ(recorder.changes[0].schema->id, (*described)->id);
+}
+
 TEST_F(StreamTest, OneTruncateOfSeveralTablesIsOneEventForEach) {
     Begin(
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int REFERENCES a, PRIMARY KEY (id)); "

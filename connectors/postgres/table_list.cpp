@@ -2,18 +2,22 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "connectors/postgres/session.h"
 
 namespace millrace::postgres {
 namespace {
 
 // One query for all tables. Sizes come from relpages, because functions that open the relation wait for its
-// locks. Key names are joined by a byte that no name holds in practice and that quoting cannot produce.
+// locks. Key names are joined in hexadecimal: a name may hold any character.
 constexpr std::string_view kListQuery = R"(
 WITH RECURSIVE roots AS (
-    SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT c.*, n.nspname, w.index AS chosen
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN unnest($1::text[], $2::text[]) AS w(name, index) ON w.name = n.nspname || '.' || c.relname
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', '_millrace') AND n.nspname NOT LIKE 'pg\_toast%'
       AND n.nspname NOT LIKE 'pg\_temp\_%'
@@ -21,35 +25,69 @@ WITH RECURSIVE roots AS (
     SELECT oid, oid FROM roots WHERE relkind = 'p'
     UNION ALL
     SELECT tree.root, h.inhrelid FROM tree JOIN pg_inherits h ON h.inhparent = tree.relid
+), identities(root, relid) AS (
+    SELECT r.oid, i.indexrelid FROM roots r JOIN pg_index i ON i.indrelid = r.oid AND i.indisreplident
+    WHERE r.relkind = 'p' AND r.relreplident = 'i'
+    UNION ALL
+    SELECT x.root, h.inhrelid FROM identities x JOIN pg_inherits h ON h.inhparent = x.relid
 ), leaves AS (
     SELECT tree.root, sum(GREATEST(c.reltuples, 0)) AS rows, bool_or(c.reltuples < 0) AS unknown,
            sum(c.relpages::bigint + coalesce(t.relpages, 0)) AS pages,
-           count(DISTINCT c.relreplident) AS identities, min(c.relreplident::text) AS identity,
+           bool_or(CASE r.relreplident
+                       WHEN 'i' THEN NOT EXISTS (SELECT FROM identities x JOIN pg_index i ON i.indexrelid = x.relid
+                                                 WHERE x.root = r.oid AND i.indrelid = c.oid AND i.indisreplident)
+                       WHEN 'f' THEN c.relreplident <> 'f' AND (r.chosen IS NOT NULL OR c.relreplident <> 'd')
+                       ELSE c.relreplident NOT IN ('d', 'f') END) AS broken,
            bool_or(c.relpersistence = 'u') AS unlogged
-    FROM tree JOIN pg_class c ON c.oid = tree.relid AND c.relkind <> 'p' LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+    FROM tree JOIN roots r ON r.oid = tree.root JOIN pg_class c ON c.oid = tree.relid AND c.relkind <> 'p'
+         LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
     GROUP BY tree.root
+), indexes AS (
+    SELECT r.oid, i.indexrelid, x.relname AS name, i.indisunique, i.indimmediate, i.indisprimary, i.indisreplident,
+           i.indpred IS NOT NULL OR i.indexprs IS NOT NULL AS partial,
+           (SELECT bool_and(a.attnotnull) FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnum = ANY (k.columns)) AS whole,
+           (SELECT bool_or(a.attgenerated <> '') FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnum = ANY (k.columns)) AS generated,
+           k.columns
+    FROM roots r JOIN pg_index i ON i.indrelid = r.oid AND i.indisvalid JOIN pg_class x ON x.oid = i.indexrelid
+         CROSS JOIN LATERAL (SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns) k
+), usable AS (
+    SELECT * FROM indexes WHERE indisunique AND indimmediate AND NOT partial AND whole AND NOT generated
 ), keys AS (
-    SELECT r.oid, string_agg(a.attname, E'\x1f' ORDER BY a.attnum) AS names
+    SELECT r.oid, string_agg(encode(convert_to(a.attname, 'UTF8'), 'hex'), ',' ORDER BY a.attnum) AS names
     FROM roots r
-    JOIN pg_index i ON i.indrelid = r.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL
-         AND i.indexprs IS NULL
-         AND CASE r.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false ELSE i.indisprimary END
-    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+    JOIN usable i ON i.oid = r.oid
+         AND CASE r.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false
+                 WHEN 'f' THEN CASE WHEN r.chosen IS NULL THEN i.indisprimary ELSE i.name = r.chosen END
+                 ELSE i.indisprimary END
+    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = ANY (i.columns)
     GROUP BY r.oid
-    HAVING bool_and(a.attgenerated = '' AND a.attnotnull)
 )
 SELECT r.nspname, r.relname, r.oid,
        CASE WHEN r.relkind = 'p' THEN CASE WHEN l.unknown OR l.rows IS NULL THEN -1 ELSE l.rows::bigint END
             WHEN r.reltuples < 0 THEN -1 ELSE r.reltuples::bigint END,
        CASE WHEN r.relkind = 'p' THEN coalesce(l.pages, 0) ELSE r.relpages::bigint + coalesce(t.relpages, 0) END
            * current_setting('block_size')::bigint,
-       CASE WHEN l.identities > 1 OR l.identity <> r.relreplident::text THEN NULL ELSE k.names END,
+       CASE WHEN NOT coalesce(l.broken, false) THEN k.names END,
        r.relpersistence = 'u' OR coalesce(l.unlogged, false),
        row_security_active(r.oid),
        has_schema_privilege(r.relnamespace, 'USAGE'),
        has_table_privilege(r.oid, 'SELECT'),
-       pg_has_role(r.relowner, 'USAGE')
+       pg_has_role(r.relowner, 'USAGE'),
+       EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''),
+       coalesce(r.chosen, ''),
+       CASE WHEN r.chosen IS NULL THEN ''
+            WHEN c.oid IS NULL THEN 'is no index of the table'
+            WHEN NOT c.indisunique THEN 'is not unique'
+            WHEN c.partial THEN 'covers some rows or expressions only'
+            WHEN NOT c.indimmediate THEN 'is deferrable'
+            WHEN c.generated THEN 'is over a generated column, which is not sent'
+            WHEN NOT c.whole THEN 'is over a column that may be NULL'
+            WHEN NOT coalesce(l.broken, false) AND (r.relreplident = 'f' OR (r.relreplident = 'i' AND c.indisreplident)
+                 OR (r.relreplident = 'd' AND c.indisprimary)) THEN ''
+            ELSE 'is not the replica identity' END,
+       (SELECT min(u.name) FROM usable u WHERE u.oid = r.oid)
 FROM roots r LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
+     LEFT JOIN indexes c ON c.oid = r.oid AND c.name = r.chosen
      LEFT JOIN pg_class t ON t.oid = r.reltoastrelid
 ORDER BY r.nspname COLLATE "C", r.relname COLLATE "C")";
 
@@ -62,20 +100,35 @@ ListedTable ReadTable(const base::PqResult& result, int row) {
     listed.table.estimated_rows = result.GetInt(row, 3);
     listed.table.bytes = result.GetInt(row, 4);
     if (!result.IsNull(row, 5)) {
-        listed.table.key = absl::StrSplit(base::ToAbsl(result.Get(row, 5)), '\x1f');
+        for (const auto name : absl::StrSplit(base::ToAbsl(result.Get(row, 5)), ',')) {
+            listed.table.key.push_back(absl::HexStringToBytes(name));
+        }
     }
     listed.unlogged = result.GetBool(row, 6);
     listed.row_security = result.GetBool(row, 7);
     listed.may_use_schema = result.GetBool(row, 8);
     listed.may_select = result.GetBool(row, 9);
     listed.owned = result.GetBool(row, 10);
+    listed.has_columns = result.GetBool(row, 11);
+    listed.table.key_index = result.Get(row, 12);
+    listed.key_index_problem = result.Get(row, 13);
+    listed.unique_index = result.Get(row, 14);
     return listed;
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<ListedTable>> ListAllTables(base::PqConnection& session) {
-    ASSIGN_OR_RETURN(const base::PqResult result, session.Execute(std::string(kListQuery)));
+absl::StatusOr<std::vector<ListedTable>> ListAllTables(base::PqConnection& session,
+                                                       const std::map<std::string, std::string>& keys) {
+    std::vector<std::string> names;
+    std::vector<std::string> indexes;
+    for (const auto& [name, index] : keys) {
+        names.push_back(name);
+        indexes.push_back(index);
+    }
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        session.ExecuteParams(std::string(kListQuery), {ArrayLiteral(names), ArrayLiteral(indexes)}));
     std::vector<ListedTable> tables;
     tables.reserve(static_cast<size_t>(result.rows()));
     for (int row = 0; row < result.rows(); ++row) {
@@ -88,7 +141,7 @@ std::vector<sdk::SourceTable> SelectTables(const std::vector<ListedTable>& table
                                            const sdk::TableSelection& selection) {
     std::vector<sdk::SourceTable> selected;
     for (const ListedTable& listed : tables) {
-        if (!listed.unlogged && selection.Selects(listed.table.schema, listed.table.table)) {
+        if (!listed.unlogged && listed.has_columns && selection.Selects(listed.table.schema, listed.table.table)) {
             selected.push_back(listed.table);
         }
     }

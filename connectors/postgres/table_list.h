@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,13 +23,21 @@ struct ListedTable final {
     bool may_select = false;
     /// The session's role owns the table, or is a member of the role that does.
     bool owned = false;
+    /// Whether any column of it is sent: a table without columns, or of generated ones alone, has nothing to replicate.
+    bool has_columns = false;
+    /// Why the index that the user chose cannot identify its rows ("is not unique"); "" where it can or none was chosen.
+    std::string key_index_problem;
+    /// A unique index over columns that are never NULL; "" where there is none.
+    std::string unique_index;
 };
 
 /// Every ordinary and partitioned table outside system schemas and our own, in name order; partitions are
-/// part of their root. The key is that of the replica identity: primary key under DEFAULT and FULL, the named
-/// index under USING INDEX; empty where there is none that identifies rows at every moment (none, deferrable,
-/// over a generated column) or where a partition's identity differs from its root's.
-absl::StatusOr<std::vector<ListedTable>> ListAllTables(base::PqConnection& session);
+/// part of their root. The key is that of the replica identity: primary key under DEFAULT, the named index under
+/// USING INDEX, and under FULL the index that `keys` ("schema.table" → its name) chooses, else the primary key. It is
+/// empty where there is none that identifies rows at every moment (none, deferrable, over a generated column) or where a
+/// partition does not send the key of its root.
+absl::StatusOr<std::vector<ListedTable>> ListAllTables(base::PqConnection& session,
+                                                       const std::map<std::string, std::string>& keys);
 
 /// Those that `selection` selects and that can be replicated.
 std::vector<sdk::SourceTable> SelectTables(const std::vector<ListedTable>& tables,

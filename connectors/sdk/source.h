@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ namespace millrace::sdk {
 struct TableSelection final {
     std::vector<std::string> tables;
     std::vector<std::string> exclude;
+    /// "schema.table" → name of the unique index whose columns are its key, where the user chose one.
+    std::map<std::string, std::string> keys = {};
     [[nodiscard]] bool Selects(const std::string& schema, const std::string& table) const;
 };
 
@@ -31,6 +34,8 @@ struct SourceTable final {
     std::vector<std::string> key;
     /// The source's id of the table (see TableSchema::source_table_id); 0 = unknown.
     uint64_t id = 0;
+    /// The unique index that the user chose as key (TableSelection::keys); "" = the table's own.
+    std::string key_index = {};
 
     [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
 };

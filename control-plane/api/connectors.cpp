@@ -152,6 +152,7 @@ absl::StatusOr<v1::CheckCommand> Connectors::MakeCheck(const v1::CheckConnectorR
     v1::CheckCommand check;
     *check.mutable_tables() = request.tables();
     *check.mutable_exclude() = request.exclude();
+    *check.mutable_keys() = request.keys();
     const bool stored = !request.name().empty();
     std::string tenant = request.parent();
     if (stored) {

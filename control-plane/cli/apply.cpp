@@ -1,5 +1,6 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <cstdio>
+#include <map>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -74,6 +75,14 @@ std::string FlushText(const v1::FlushRules& flush) {
            std::to_string(seconds) + " s";
 }
 
+std::string KeysText(const google::protobuf::Map<std::string, std::string>& keys) {
+    std::string text;
+    for (const auto& [table, index] : std::map<std::string, std::string>(keys.begin(), keys.end())) {
+        text += (text.empty() ? "" : ", ") + table + "=" + index;
+    }
+    return text;
+}
+
 std::string StateText(v1::PipelineSpec::DesiredState state) {
     switch (state) {
         case v1::PipelineSpec::DESIRED_STATE_RUNNING:
@@ -109,6 +118,7 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("destination", before.destination(), after.destination());
     diff.Field("tables", Join(before.tables()), Join(after.tables()));
     diff.Field("exclude", Join(before.exclude()), Join(after.exclude()));
+    diff.Field("keys", KeysText(before.keys()), KeysText(after.keys()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
@@ -120,6 +130,7 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
     spec.set_destination(scope.ConnectorName(declared.name + "-destination"));
     spec.mutable_tables()->Assign(declared.tables.begin(), declared.tables.end());
     spec.mutable_exclude()->Assign(declared.exclude.begin(), declared.exclude.end());
+    spec.mutable_keys()->insert(declared.keys.begin(), declared.keys.end());
     spec.mutable_flush()->set_rows(declared.flush_rows);
     spec.mutable_flush()->set_bytes(declared.flush_bytes);
     if (declared.flush_seconds > 0) {

@@ -34,6 +34,8 @@ struct ReplicateArguments final {
     ConnectorInput destination{.role = "destination"};
     std::vector<std::string> tables;
     std::vector<std::string> exclude;
+    /// "schema.table" → name of the unique index that is its key.
+    std::map<std::string, std::string> keys;
     std::string name;
     std::chrono::seconds timeout{3600};
     bool no_wait = false;
@@ -60,6 +62,7 @@ struct PipelineInput final {
     std::string destination;
     std::vector<std::string> tables;
     std::vector<std::string> exclude;
+    std::map<std::string, std::string> keys;
 };
 
 absl::Status CreatePipeline(Client& client, const Scope& scope, const std::string& id,

@@ -27,6 +27,7 @@ struct Arguments final {
     std::vector<std::string> option_pairs;
     std::vector<std::string> secret_pairs;
     PipelineInput pipeline;
+    std::vector<std::string> key_pairs;
     bool watch = false;
     bool force = false;
     bool no_wait = false;
@@ -72,6 +73,21 @@ absl::Status SplitPair(const std::string& pair, std::string& name, std::string& 
     return absl::OkStatus();
 }
 
+absl::Status FillKeys(const std::vector<std::string>& pairs, std::map<std::string, std::string>& keys) {
+    std::string table;
+    std::string index;
+    for (const std::string& pair : pairs) {
+        RETURN_IF_ERROR(SplitPair(pair, table, index));
+        keys[table] = index;
+    }
+    return absl::OkStatus();
+}
+
+void AddKeys(CLI::App* command, Arguments& a) {
+    command->add_option("--key", a.key_pairs,
+                        "SCHEMA.TABLE=INDEX: its key is that unique index; may be repeated");
+}
+
 absl::Status FillConnector(Arguments& a) {
     std::string name;
     std::string value;
@@ -105,12 +121,14 @@ void AddReplicate(CLI::App& app, Arguments& a, Action& action) {
     c->add_option("--tables", a.replicate.tables, "Globs over schema.table; default '*.*', every table")
         ->delimiter(',');
     c->add_option("--exclude", a.replicate.exclude, "Globs of tables to leave out")->delimiter(',');
+    AddKeys(c, a);
     c->add_option("--name", a.replicate.name, "Name of the pipeline; default: the source database's");
     c->add_option("--timeout", a.replicate_timeout, "How long to follow it, e.g. 30m; the pipeline goes on")
         ->check(CheckDuration);
     c->add_flag("--no-wait", a.replicate.no_wait, "Return once it is deployed");
     c->callback([&a, &action] {
         action = [&a](Client& client, const Scope& scope) {
+            RETURN_IF_ERROR(FillKeys(a.key_pairs, a.replicate.keys));
             a.replicate.timeout = ToSeconds(a.replicate_timeout);
             a.replicate.source.password = base::Secret(a.source_password);
             a.replicate.destination.password = base::Secret(a.destination_password);
@@ -183,11 +201,13 @@ void AddPipeline(CLI::App& app, Arguments& a, Action& action) {
     create->add_option("--tables", a.pipeline.tables, "Globs over schema.table; default '*.*'")
         ->delimiter(',');
     create->add_option("--exclude", a.pipeline.exclude, "Globs of tables to leave out")->delimiter(',');
+    AddKeys(create, a);
     create->callback([&a, &action] {
         action = [&a](Client& client, const Scope& scope) {
             if (a.pipeline.tables.empty()) {
                 a.pipeline.tables = {"*.*"};
             }
+            RETURN_IF_ERROR(FillKeys(a.key_pairs, a.pipeline.keys));
             return CreatePipeline(client, scope, a.id, a.pipeline);
         };
     });

@@ -55,6 +55,8 @@ class Reader final {
             declared.tables = node.as<std::vector<std::string>>();
         } else if (key == "exclude") {
             declared.exclude = node.as<std::vector<std::string>>();
+        } else if (key == "keys") {
+            declared.keys = node.as<std::map<std::string, std::string>>();
         } else if (key == "flush") {
             return ReadFlush(node, declared);
         } else if (key == "refused_values") {

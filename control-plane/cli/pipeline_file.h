@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct PipelineFile final {
     ConnectorInput destination{.role = "destination"};
     std::vector<std::string> tables;
     std::vector<std::string> exclude;
+    /// "schema.table" → name of the unique index that is its key.
+    std::map<std::string, std::string> keys;
     int64_t flush_rows = 0;
     int64_t flush_bytes = 0;
     double flush_seconds = 0;

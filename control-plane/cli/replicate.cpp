@@ -50,6 +50,7 @@ absl::Status Check(Client& client, const Scope& scope, const v1::ConnectorSpec& 
     if (as_source) {
         request.mutable_tables()->Assign(arguments.tables.begin(), arguments.tables.end());
         request.mutable_exclude()->Assign(arguments.exclude.begin(), arguments.exclude.end());
+        request.mutable_keys()->insert(arguments.keys.begin(), arguments.keys.end());
     }
     std::fprintf(stderr, "Checking the %s\n", as_source ? "source" : "destination");
     ASSIGN_OR_RETURN(const auto response, client.CheckConnector(request));
@@ -117,6 +118,7 @@ absl::Status MakeAndDeploy(Client& client, const Scope& scope, const std::string
     spec.set_destination(scope.ConnectorName(id + "-destination"));
     spec.mutable_tables()->Assign(arguments.tables.begin(), arguments.tables.end());
     spec.mutable_exclude()->Assign(arguments.exclude.begin(), arguments.exclude.end());
+    spec.mutable_keys()->insert(arguments.keys.begin(), arguments.keys.end());
     RETURN_IF_ERROR(client.CreatePipeline(request).status());
     made.SetPipeline(scope.PipelineName(id));
     std::fprintf(stderr, "Deploying pipeline '%s'\n", id.c_str());

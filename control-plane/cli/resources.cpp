@@ -79,6 +79,7 @@ absl::Status CreatePipeline(Client& client, const Scope& scope, const std::strin
     spec.set_destination(Full(scope, input.destination));
     spec.mutable_tables()->Assign(input.tables.begin(), input.tables.end());
     spec.mutable_exclude()->Assign(input.exclude.begin(), input.exclude.end());
+    spec.mutable_keys()->insert(input.keys.begin(), input.keys.end());
     RETURN_IF_ERROR(client.CreatePipeline(request).status());
     Print("Pipeline '" + id + "' created as a draft; `millrace pipeline deploy " + id +
           "` checks and starts it.\n");

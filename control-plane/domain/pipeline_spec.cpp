@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kMaxGlobs = 1000;
 constexpr size_t kMaxGlobBytes = 256;
+constexpr size_t kMaxKeys = 10'000;
 
 absl::Status Invalid(const char* reason, const std::string& message, const std::string& remedy) {
     return base::MakeError(absl::StatusCode::kInvalidArgument, reason, message, remedy);
@@ -25,6 +26,23 @@ absl::Status CheckGlobs(const google::protobuf::RepeatedPtrField<std::string>& g
             return Invalid("TABLE_GLOB_INVALID",
                            absl::StrCat("\"", glob.substr(0, 100), "\" does not name tables."),
                            "Write \"schema.table\"; '*' stands for any letters, \"*.*\" for every table.");
+        }
+    }
+    return absl::OkStatus();
+}
+
+absl::Status CheckKeys(const google::protobuf::Map<std::string, std::string>& keys) {
+    if (keys.size() > kMaxKeys) {
+        return Invalid("KEYS_INVALID", absl::StrCat("Keys are chosen for more than ", kMaxKeys, " tables."),
+                       "Make the indexes the tables' replica identity; then they are the keys by themselves.");
+    }
+    for (const auto& [table, index] : keys) {
+        const size_t dot = table.find('.');
+        if (dot == 0 || dot == std::string::npos || dot + 1 == table.size() || index.empty()) {
+            return Invalid(
+                "KEYS_INVALID",
+                absl::StrCat("\"", table.substr(0, 100), "\" and \"", index.substr(0, 100), "\" name no key."),
+                "Write the table as \"schema.table\" and the name of its unique index.");
         }
     }
     return absl::OkStatus();
@@ -65,6 +83,7 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
     }
     RETURN_IF_ERROR(CheckGlobs(spec.tables()));
     RETURN_IF_ERROR(CheckGlobs(spec.exclude()));
+    RETURN_IF_ERROR(CheckKeys(spec.keys()));
     if (!v1::PipelineSpec::RefusedValues_IsValid(spec.refused_values())) {
         return Invalid("REFUSED_VALUES_INVALID", "What becomes of refused values is none of the known ways.",
                        "Set refused_values to dead-letter, hold or text.");

@@ -156,6 +156,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     config.removed = proto.spec().desired_state() == v1::PipelineSpec::DESIRED_STATE_DELETED;
     config.selection.tables.assign(proto.spec().tables().begin(), proto.spec().tables().end());
     config.selection.exclude.assign(proto.spec().exclude().begin(), proto.spec().exclude().end());
+    config.selection.keys.insert(proto.spec().keys().begin(), proto.spec().keys().end());
     if (config.selection.tables.empty() && !config.removed) {
         return Invalid("no tables are selected", "Name tables, e.g. \"public.*\", or \"*.*\" for all.");
     }

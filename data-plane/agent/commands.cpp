@@ -96,7 +96,9 @@ absl::StatusOr<std::unique_ptr<sdk::Destination>> Commands::MakeDestination(
 absl::Status Commands::Check(const v1::CheckCommand& command, v1::CommandResult* result) {
     if (command.as_source()) {
         const auto source = OpenSource(command.connector(), kNoPipeline);
-        AddFindings(source.ok() ? (*source)->Preflight(SelectionOf(command))
+        sdk::TableSelection selection = SelectionOf(command);
+        selection.keys.insert(command.keys().begin(), command.keys().end());
+        AddFindings(source.ok() ? (*source)->Preflight(selection)
                                 : sdk::Findings{sdk::FindingFromStatus(source.status())},
                     result);
     }

@@ -24,6 +24,7 @@ ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::
                       before.refused == after.refused &&
                       before.selection.tables == after.selection.tables &&
                       before.selection.exclude == after.selection.exclude &&
+                      before.selection.keys == after.selection.keys &&
                       SameConnector(before.source, after.source) &&
                       SameConnector(before.destination, after.destination);
     if (!same) {

@@ -13,6 +13,11 @@
 namespace millrace::postgres {
 namespace {
 
+// A statement locks all its tables until its transaction ends, and a server holds some thousand locks (64 for each
+// connection that it allows, unless configured otherwise).
+constexpr size_t kTablesAtOnce = 1000;
+constexpr size_t kStatementsAtOnce = 3;
+
 using TableName = std::pair<std::string, std::string>;
 using TableNames = std::set<TableName>;
 
@@ -106,29 +111,45 @@ TableNames Missing(const TableNames& from, const TableNames& in) {
     return missing;
 }
 
-absl::Status Plan(base::PqConnection& session, const Wanted& wanted, std::vector<std::string>& statements) {
+/// In sets of at most kTablesAtOnce.
+std::vector<TableNames> Pieces(const TableNames& tables) {
+    std::vector<TableNames> pieces;
+    for (const TableName& table : tables) {
+        if (pieces.empty() || pieces.back().size() == kTablesAtOnce) {
+            pieces.emplace_back();
+        }
+        pieces.back().insert(table);
+    }
+    return pieces;
+}
+
+absl::Status Plan(base::PqConnection& session, const Wanted& wanted, std::vector<std::string>& statements,
+                  std::vector<std::string>& drops) {
     ASSIGN_OR_RETURN(const std::optional<Publication> present, ReadPublication(session, wanted));
     const std::string name = base::QuoteIdentifier(wanted.name);
     const std::string options = OptionsClause(wanted, session.server_version());
     if (!present) {
-        const std::string tables =
-            wanted.tables.empty() ? "" : base::Concat("FOR ", TableClause(wanted.tables), " ");
+        const std::vector<TableNames> pieces = Pieces(wanted.tables);
+        const std::string tables = pieces.empty() ? "" : base::Concat("FOR ", TableClause(pieces.front()), " ");
         statements.push_back(base::Concat("CREATE PUBLICATION ", name, " ", tables, "WITH ", options));
+        for (size_t i = 1; i < pieces.size(); ++i) {
+            statements.push_back(base::Concat("ALTER PUBLICATION ", name, " ADD ", TableClause(pieces[i])));
+        }
         return absl::OkStatus();
     }
     if (!present->same_options) {
         statements.push_back(base::Concat("ALTER PUBLICATION ", name, " SET ", options));
     }
-    if (const TableNames surplus = Missing(present->tables, wanted.tables); !surplus.empty()) {
-        statements.push_back(base::Concat("ALTER PUBLICATION ", name, " DROP ", TableClause(surplus)));
+    for (const TableNames& surplus : Pieces(Missing(present->tables, wanted.tables))) {
+        drops.push_back(base::Concat("ALTER PUBLICATION ", name, " DROP ", TableClause(surplus)));
     }
-    if (const TableNames lacking = Missing(wanted.tables, present->tables); !lacking.empty()) {
+    for (const TableNames& lacking : Pieces(Missing(wanted.tables, present->tables))) {
         statements.push_back(base::Concat("ALTER PUBLICATION ", name, " ADD ", TableClause(lacking)));
     }
     return absl::OkStatus();
 }
 
-absl::Status RunAll(base::PqConnection& session, const std::vector<std::string>& statements) {
+absl::Status RunTogether(base::PqConnection& session, const std::vector<std::string>& statements) {
     RETURN_IF_ERROR(session.Execute("BEGIN").status());
     // Waits for DDL and vacuum on the tables, but not without end.
     absl::Status status = session.Execute("SET LOCAL lock_timeout = '10s'").status();
@@ -142,6 +163,18 @@ absl::Status RunAll(base::PqConnection& session, const std::vector<std::string>&
     }
     session.Execute("ROLLBACK").status().IgnoreError();
     return status;
+}
+
+// One after the other where together they would take too many locks. What an interruption leaves undone is done by the
+// next plan.
+absl::Status RunAll(base::PqConnection& session, const std::vector<std::string>& statements) {
+    if (statements.size() <= kStatementsAtOnce) {
+        return RunTogether(session, statements);
+    }
+    for (const std::string& statement : statements) {
+        RETURN_IF_ERROR(RunTogether(session, {statement}));
+    }
+    return absl::OkStatus();
 }
 
 }  // namespace
@@ -160,8 +193,11 @@ absl::StatusOr<std::vector<std::string>> PlanPublications(base::PqConnection& se
         (table.key.empty() ? append : keyed).tables.emplace(table.schema, table.table);
     }
     std::vector<std::string> statements;
-    RETURN_IF_ERROR(Plan(session, keyed, statements));
-    RETURN_IF_ERROR(Plan(session, append, statements));
+    // Last, so that a table that moves from one publication to the other is never in none.
+    std::vector<std::string> drops;
+    RETURN_IF_ERROR(Plan(session, keyed, statements, drops));
+    RETURN_IF_ERROR(Plan(session, append, statements, drops));
+    statements.insert(statements.end(), drops.begin(), drops.end());
     return statements;
 }
 

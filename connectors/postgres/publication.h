@@ -18,7 +18,7 @@ absl::StatusOr<std::vector<std::string>> PlanPublications(base::PqConnection& se
                                                           const ObjectNames& names,
                                                           const std::vector<sdk::SourceTable>& tables);
 
-/// Runs the plan in one transaction. PermissionDenied, reason PUB_CREATE_RIGHT: the role may not; the remedy
+/// Runs the plan, in one transaction unless it names very many tables. PermissionDenied, reason PUB_CREATE_RIGHT: the role may not; the remedy
 /// is the plan.
 absl::Status PreparePublications(base::PqConnection& session, const ObjectNames& names,
                                  const std::vector<sdk::SourceTable>& tables);

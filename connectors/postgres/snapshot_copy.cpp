@@ -47,6 +47,13 @@ absl::Status Missing(const sdk::SourceTable& table) {
                            "Take it out of the pipeline's selection, or create it.");
 }
 
+absl::Status Changed(const sdk::SourceTable& table) {
+    return base::MakeError(absl::StatusCode::kAborted, "TABLE_CHANGED",
+                           base::Concat("table ", table.DisplayName(),
+                                        " was altered, truncated or rewritten after the copy's snapshot was taken"),
+                           "The copy begins again with a new snapshot.");
+}
+
 int64_t NowUs() {
     return std::chrono::duration_cast<std::chrono::microseconds>(
                std::chrono::system_clock::now().time_since_epoch())
@@ -72,7 +79,7 @@ absl::StatusOr<std::unique_ptr<SnapshotCopy>> SnapshotCopy::Open(const base::PqP
     RETURN_IF_ERROR(
         session->Execute(base::Concat("SET TRANSACTION SNAPSHOT ", base::QuoteLiteral(created.snapshot)))
             .status());
-    RETURN_IF_ERROR(session->Execute("SET LOCAL lock_timeout = '60s'").status());
+    RETURN_IF_ERROR(session->Execute("SET LOCAL lock_timeout = '30s'").status());
     return std::unique_ptr<SnapshotCopy>(
         new SnapshotCopy(std::move(session), std::move(present), created.consistent_point));
 }
@@ -85,28 +92,28 @@ SnapshotCopy::SnapshotCopy(std::unique_ptr<base::PqConnection> session,
       opened_us_(NowUs()) {}
 
 absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
-    ASSIGN_OR_RETURN(std::optional<CatalogTable> now,
-                     FindCatalogTable(*present_, table.schema, table.table, table.key_index));
-    if (!now) {
-        return Missing(table);
+    const auto find = [&](base::PqConnection& session) {
+        return FindCatalogTable(session, table.schema, table.table, table.key_index);
+    };
+    ASSIGN_OR_RETURN(std::optional<CatalogTable> then, find(*session_));
+    if (!then) {
+        ASSIGN_OR_RETURN(const auto present, find(*present_));
+        return present ? Changed(table) : Missing(table);
     }
     // Keeps DDL out until the copy ends; without it the comparison below could be outdated by the time of
     // COPY.
-    RETURN_IF_ERROR(base::Annotate(session_
-                                       ->Execute(base::Concat("LOCK TABLE ", now->kind == 'r' ? "ONLY " : "",
-                                                              QualifiedName(*now), " IN ACCESS SHARE MODE"))
-                                       .status(),
-                                   base::Concat("copying ", table.DisplayName())));
-    ASSIGN_OR_RETURN(now, FindCatalogTable(*present_, table.schema, table.table, table.key_index));
-    ASSIGN_OR_RETURN(std::optional<CatalogTable> then,
-                     FindCatalogTable(*session_, table.schema, table.table, table.key_index));
+    const absl::Status locked = session_
+                                    ->Execute(base::Concat("LOCK TABLE ", then->kind == 'r' ? "ONLY " : "",
+                                                           QualifiedName(*then), " IN ACCESS SHARE MODE"))
+                                    .status();
+    if (absl::IsNotFound(locked)) {
+        return Missing(table);
+    }
+    RETURN_IF_ERROR(base::Annotate(locked, base::Concat("copying ", table.DisplayName())));
+    ASSIGN_OR_RETURN(const std::optional<CatalogTable> now, find(*present_));
     // A rewritten table looks empty to an older snapshot.
-    if (!now || !then || now->oid != then->oid || now->fingerprint != then->fingerprint) {
-        return base::MakeError(
-            absl::StatusCode::kAborted, "TABLE_CHANGED",
-            base::Concat("table ", table.DisplayName(),
-                         " was altered, truncated or rewritten after the copy's snapshot was taken"),
-            "The copy begins again with a new snapshot.");
+    if (!now || now->oid != then->oid || now->fingerprint != then->fingerprint) {
+        return Changed(table);
     }
     return *std::move(then);
 }
@@ -117,29 +124,47 @@ absl::StatusOr<sdk::SchemaPtr> SnapshotCopy::SchemaOf(const CatalogTable& table)
     return BuildSchema(relation, table, types);
 }
 
+absl::StatusOr<SnapshotCopy::Described> SnapshotCopy::LockAndDescribe(const sdk::SourceTable& table) {
+    ASSIGN_OR_RETURN(CatalogTable locked, Lock(table));
+    ASSIGN_OR_RETURN(sdk::SchemaPtr schema, SchemaOf(locked));
+    return Described{.table = std::move(locked), .schema = std::move(schema)};
+}
+
+absl::Status SnapshotCopy::LetGo() {
+    described_.reset();
+    return session_->Execute(std::string(kDropLocks)).status();
+}
+
 absl::StatusOr<sdk::SchemaPtr> SnapshotCopy::Describe(const sdk::SourceTable& table) {
+    if (described_) {
+        RETURN_IF_ERROR(LetGo());
+    }
     RETURN_IF_ERROR(session_->Execute(std::string(kTakeLocks)).status());
-    const absl::StatusOr<CatalogTable> locked = Lock(table);
-    absl::StatusOr<sdk::SchemaPtr> schema = locked.ok() ? SchemaOf(*locked) : locked.status();
-    RETURN_IF_ERROR(session_->Execute(std::string(kDropLocks)).status());
-    return schema;
+    absl::StatusOr<Described> described = LockAndDescribe(table);
+    if (!described.ok()) {
+        RETURN_IF_ERROR(LetGo());
+        return described.status();
+    }
+    described_ = *std::move(described);
+    return described_->schema;
 }
 
 absl::StatusOr<int64_t> SnapshotCopy::Copy(const sdk::SourceTable& table, uint64_t first_seq,
                                            sdk::ChangeHandler& handler) {
-    RETURN_IF_ERROR(session_->Execute(std::string(kTakeLocks)).status());
-    absl::StatusOr<int64_t> rows = CopyLocked(table, first_seq, handler);
+    if (!described_ || described_->table.schema != table.schema || described_->table.table != table.table) {
+        RETURN_IF_ERROR(Describe(table).status());
+    }
+    absl::StatusOr<int64_t> rows = CopyLocked(first_seq, handler);
     RETURN_IF_ERROR(rows.status());
-    RETURN_IF_ERROR(session_->Execute(std::string(kDropLocks)).status());
+    RETURN_IF_ERROR(LetGo());
     return rows;
 }
 
-absl::StatusOr<int64_t> SnapshotCopy::CopyLocked(const sdk::SourceTable& table, uint64_t first_seq,
-                                                 sdk::ChangeHandler& handler) {
-    ASSIGN_OR_RETURN(const CatalogTable locked, Lock(table));
+absl::StatusOr<int64_t> SnapshotCopy::CopyLocked(uint64_t first_seq, sdk::ChangeHandler& handler) {
+    const CatalogTable& locked = described_->table;
     sdk::ChangeEvent event;
     event.op = sdk::Op::kRead;
-    ASSIGN_OR_RETURN(event.schema, SchemaOf(locked));
+    event.schema = described_->schema;
     event.position = {.commit = consistent_point_, .seq = first_seq};
     event.commit_time_us = opened_us_;
     CopyRowParser parser;
@@ -154,7 +179,7 @@ absl::StatusOr<int64_t> SnapshotCopy::CopyLocked(const sdk::SourceTable& table, 
             return handled;
         });
     RETURN_IF_ERROR(handled);
-    RETURN_IF_ERROR(base::Annotate(copied, base::Concat("copying ", table.DisplayName())));
+    RETURN_IF_ERROR(base::Annotate(copied, base::Concat("copying ", event.schema->DisplayName())));
     return static_cast<int64_t>(event.position.seq - first_seq);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "base/pq.h"
@@ -24,6 +25,7 @@ class SnapshotCopy final {
 
     /// NotFound, reason TBL_MISSING; Aborted, reason TABLE_CHANGED: rewritten or altered since the snapshot,
     /// which can no longer read it truly; begin the copy again.
+    /// Its lock is held until the table is copied or another one is described.
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table);
 
     /// See sdk::Source::CopyTable.
@@ -34,9 +36,17 @@ class SnapshotCopy final {
     SnapshotCopy(std::unique_ptr<base::PqConnection> session, std::unique_ptr<base::PqConnection> present,
                  uint64_t consistent_point);
 
-    absl::StatusOr<int64_t> CopyLocked(const sdk::SourceTable& table, uint64_t first_seq,
-                                       sdk::ChangeHandler& handler);
+    /// A table whose lock is held, from Describe to the Copy that follows.
+    struct Described final {
+        CatalogTable table;
+        sdk::SchemaPtr schema;
+    };
+
+    absl::StatusOr<Described> LockAndDescribe(const sdk::SourceTable& table);
+    absl::StatusOr<int64_t> CopyLocked(uint64_t first_seq, sdk::ChangeHandler& handler);
     absl::StatusOr<CatalogTable> Lock(const sdk::SourceTable& table);
+    /// Gives the lock of the described table back.
+    absl::Status LetGo();
     absl::StatusOr<sdk::SchemaPtr> SchemaOf(const CatalogTable& table);
 
     /// Holds the snapshot.
@@ -45,6 +55,7 @@ class SnapshotCopy final {
     std::unique_ptr<base::PqConnection> present_;
     uint64_t consistent_point_;
     int64_t opened_us_;
+    std::optional<Described> described_;
 };
 
 }  // namespace millrace::postgres

@@ -11,6 +11,10 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int64_t kCommitBytes = int64_t{8} << 20;
+/// A Kafka transaction that stays open for a minute is aborted by the broker, however little is in it.
+constexpr std::chrono::seconds kCommitInterval{2};
+/// A table of so many bytes may be read for long before its first row comes.
+constexpr int64_t kLargeTable = int64_t{64} << 20;
 constexpr uint64_t kRowsBetweenClockReads = 256;
 constexpr std::chrono::milliseconds kKeepAliveInterval{500};
 
@@ -39,6 +43,9 @@ TableCopier::TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBo
 absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, TableState& state) {
     state_ = &state;
     at_ = at;
+    // Also between tables that are too small to ask for it themselves.
+    RETURN_IF_ERROR(TendStream());
+    RETURN_IF_ERROR(CommitIfDue());
     state.copied = false;
     state.rows = 0;
     counted_ = 0;
@@ -54,6 +61,9 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     MILLRACE_FAILPOINT("publish.after_copy_marker");
     NoteSchema(state, *schema, marker.position, recorder_);
     state.source_table_id = schema->source_table_id;
+    if (table.bytes >= kLargeTable) {
+        RETURN_IF_ERROR(writer_.Commit());
+    }
     ASSIGN_OR_RETURN(int64_t rows, source_.CopyTable(table, 1, *this));
     state.rows = static_cast<uint64_t>(rows);
     MILLRACE_FAILPOINT("publish.after_rows_copied");
@@ -77,26 +87,44 @@ absl::Status TableCopier::OnChange(const sdk::ChangeEvent& event) {
         RETURN_IF_ERROR(writer_.Commit());
         ShowRows(false, event.schema->append_only);
     }
-    if (state_->rows % kRowsBetweenClockReads == 0) {
-        const auto now = steady_clock::now();
-        if (now - last_keep_alive_ >= kKeepAliveInterval) {
-            last_keep_alive_ = now;
-            ShowRows(false, event.schema->append_only);
-            return keep_alive_();
-        }
+    if (state_->rows % kRowsBetweenClockReads == 0 && KeepAliveIsDue()) {
+        ShowRows(false, event.schema->append_only);
+        RETURN_IF_ERROR(TendStream());
+        return CommitIfDue();
     }
     return absl::OkStatus();
+}
+
+bool TableCopier::KeepAliveIsDue() const {
+    return steady_clock::now() - last_keep_alive_ >= kKeepAliveInterval;
+}
+
+absl::Status TableCopier::TendStream() {
+    if (!KeepAliveIsDue()) {
+        return absl::OkStatus();
+    }
+    last_keep_alive_ = steady_clock::now();
+    return keep_alive_();
+}
+
+absl::Status TableCopier::CommitIfDue() {
+    return writer_.open() && steady_clock::now() - writer_.begun() >= kCommitInterval ? writer_.Commit()
+                                                                                     : absl::OkStatus();
 }
 
 void TableCopier::ShowRows(bool copied, bool append_only) {
     rows_.Add(static_cast<double>(state_->rows - counted_));
     counted_ = state_->rows;
     board_.Update([&](PublisherFacts& facts) {
-        for (TableFacts& table : facts.tables) {
+        // Tables are copied in the order in which they stand there.
+        for (size_t looked = 0; looked < facts.tables.size(); ++looked, ++place_) {
+            place_ = place_ < facts.tables.size() ? place_ : 0;
+            TableFacts& table = facts.tables[place_];
             if (table.topic == state_->topic) {
                 table.rows_copied = static_cast<int64_t>(state_->rows);
                 table.copied = copied;
                 table.append_only = append_only;
+                return;
             }
         }
     });

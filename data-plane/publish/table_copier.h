@@ -21,7 +21,7 @@ uint64_t CopyCommit(uint64_t at);
 /// Used inside an open copy (Source::BeginCopy).
 class TableCopier final : private sdk::ChangeHandler {
  public:
-    /// `keep_alive` is called at least every 500 ms while rows flow; its error stops the copy.
+    /// `keep_alive` is called every 500 ms while rows flow and between tables; its error stops the copy.
     TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board, base::Counter& rows,
                 const events::Recorder& recorder, std::function<absl::Status()> keep_alive);
 
@@ -35,6 +35,9 @@ class TableCopier final : private sdk::ChangeHandler {
     absl::Status OnCommit(uint64_t, uint64_t, int64_t) override { return absl::OkStatus(); }
     absl::Status OnProgress(uint64_t) override { return absl::OkStatus(); }
     void ShowRows(bool copied, bool append_only);
+    [[nodiscard]] bool KeepAliveIsDue() const;
+    absl::Status TendStream();
+    absl::Status CommitIfDue();
 
     sdk::Source& source_;
     TransactionWriter& writer_;
@@ -46,6 +49,8 @@ class TableCopier final : private sdk::ChangeHandler {
     uint64_t at_ = 0;
     std::chrono::steady_clock::time_point last_keep_alive_{};
     uint64_t counted_ = 0;
+    /// Of the present table among the board's.
+    size_t place_ = 0;
 };
 
 }  // namespace millrace::publish

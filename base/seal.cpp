@@ -99,13 +99,14 @@ absl::StatusOr<std::string> Seal(const Secret& plain, std::string_view public_pe
 }
 
 absl::StatusOr<Secret> Unseal(std::string_view sealed_pem, const Secret& private_pem) {
-    ASSIGN_OR_RETURN(const Key key, seal_internal::ReadPrivateKey(private_pem));
     const Bio input = ReadBio(sealed_pem);
     const Cms cms(::PEM_read_bio_CMS(input.get(), nullptr, nullptr, nullptr));
     // An envelope without authentication would open to whatever its maker did to it.
     if (!cms || ::OBJ_obj2nid(::CMS_get0_type(cms.get())) != NID_id_smime_ct_authEnvelopedData) {
         return Broken();
     }
+    // After the envelope: reading a key costs a millisecond.
+    ASSIGN_OR_RETURN(const Key key, seal_internal::ReadPrivateKey(private_pem));
     const Bio output(::BIO_new(::BIO_s_secmem()));
     if (::CMS_decrypt(cms.get(), key.get(), nullptr, nullptr, output.get(), CMS_BINARY) != 1) {
         return Broken();

@@ -19,6 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
+/// A controller refuses a request that would write some thousand records.
+constexpr std::size_t kTopicsAtOnce = 500;
 constexpr milliseconds kRetryPause{50};
 
 /// What is left of a caller's timeout.
@@ -62,6 +64,12 @@ class AdminArray final {
     void (*destroy_)(T*);
     std::vector<T*> items_;
 };
+
+bool IsLed(const rd_kafka_metadata_topic_t& topic) {
+    return topic.err == RD_KAFKA_RESP_ERR_NO_ERROR && topic.partition_cnt > 0 &&
+           std::all_of(topic.partitions, topic.partitions + topic.partition_cnt,
+                       [](const auto& partition) { return partition.leader >= 0; });
+}
 
 }  // namespace
 
@@ -128,10 +136,29 @@ struct TopicAdmin::Impl final {
         return KafkaOwned<const rd_kafka_metadata_t>(metadata);
     }
 
+    /// Those that no broker leads yet.
+    absl::StatusOr<std::vector<TopicSpec>> MissingTopics(const std::vector<TopicSpec>& topics,
+                                                         const Deadline& deadline) const;
     absl::Status SubmitTopics(const std::vector<TopicSpec>& topics, const Deadline& deadline) const;
     absl::Status AwaitLeaders(const std::vector<TopicSpec>& topics, const Deadline& deadline) const;
+    absl::Status DeleteSome(const std::vector<std::string>& topics, milliseconds timeout) const;
     absl::Status TryDeleteGroups(std::set<std::string>& groups, const Deadline& deadline) const;
 };
+
+absl::StatusOr<std::vector<TopicSpec>> TopicAdmin::Impl::MissingTopics(const std::vector<TopicSpec>& topics,
+                                                                       const Deadline& deadline) const {
+    ASSIGN_OR_RETURN(const auto metadata, Metadata(deadline, "looking for topics"));
+    std::set<std::string_view> led;
+    for (int i = 0; i < metadata->topic_cnt; ++i) {
+        if (IsLed(metadata->topics[i])) {
+            led.insert(metadata->topics[i].topic);
+        }
+    }
+    std::vector<TopicSpec> missing;
+    std::copy_if(topics.begin(), topics.end(), std::back_inserter(missing),
+                 [&](const TopicSpec& topic) { return !led.contains(topic.name); });
+    return missing;
+}
 
 absl::Status TopicAdmin::Impl::SubmitTopics(const std::vector<TopicSpec>& topics,
                                             const Deadline& deadline) const {
@@ -180,12 +207,8 @@ absl::Status TopicAdmin::Impl::AwaitLeaders(const std::vector<TopicSpec>& topics
     for (;;) {
         ASSIGN_OR_RETURN(const auto metadata, Metadata(deadline, "waiting for the leaders of new topics"));
         for (int i = 0; i < metadata->topic_cnt; ++i) {
-            const rd_kafka_metadata_topic_t& topic = metadata->topics[i];
-            const bool led = topic.err == RD_KAFKA_RESP_ERR_NO_ERROR && topic.partition_cnt > 0 &&
-                             std::all_of(topic.partitions, topic.partitions + topic.partition_cnt,
-                                         [](const auto& partition) { return partition.leader >= 0; });
-            if (led) {
-                waiting.erase(topic.topic);
+            if (IsLed(metadata->topics[i])) {
+                waiting.erase(metadata->topics[i].topic);
             }
         }
         if (waiting.empty()) {
@@ -257,32 +280,44 @@ absl::Status TopicAdmin::CreateTopics(const std::vector<TopicSpec>& topics, mill
     if (topics.empty()) {
         return absl::OkStatus();
     }
-    const Deadline deadline(timeout);
-    RETURN_IF_ERROR(impl_->SubmitTopics(topics, deadline));
-    return impl_->AwaitLeaders(topics, deadline);
+    ASSIGN_OR_RETURN(const std::vector<TopicSpec> missing, impl_->MissingTopics(topics, Deadline(timeout)));
+    for (size_t begin = 0; begin < missing.size(); begin += kTopicsAtOnce) {
+        const auto first = missing.begin() + static_cast<ptrdiff_t>(begin);
+        const std::vector<TopicSpec> some(
+            first, first + static_cast<ptrdiff_t>(std::min(kTopicsAtOnce, missing.size() - begin)));
+        const Deadline deadline(timeout);
+        RETURN_IF_ERROR(impl_->SubmitTopics(some, deadline));
+        RETURN_IF_ERROR(impl_->AwaitLeaders(some, deadline));
+    }
+    return absl::OkStatus();
 }
 
 absl::Status TopicAdmin::DeleteTopics(const std::vector<std::string>& topics, milliseconds timeout) {
-    if (topics.empty()) {
-        return absl::OkStatus();
+    for (size_t begin = 0; begin < topics.size(); begin += kTopicsAtOnce) {
+        const auto first = topics.begin() + static_cast<ptrdiff_t>(begin);
+        RETURN_IF_ERROR(impl_->DeleteSome(
+            {first, first + static_cast<ptrdiff_t>(std::min(kTopicsAtOnce, topics.size() - begin))}, timeout));
     }
+    return absl::OkStatus();
+}
+
+absl::Status TopicAdmin::Impl::DeleteSome(const std::vector<std::string>& topics, milliseconds timeout) const {
     AdminArray<rd_kafka_DeleteTopic_t> requests(&rd_kafka_DeleteTopic_destroy);
     for (const std::string& topic : topics) {
         requests.Add(rd_kafka_DeleteTopic_new(topic.c_str()));
     }
-    ASSIGN_OR_RETURN(auto event, impl_->Run(RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, "deleting topics",
-                                            [&](const auto* options, auto* queue) {
-                                                rd_kafka_DeleteTopics(impl_->handle(), requests.data(),
-                                                                      requests.size(), options, queue);
-                                            }));
+    ASSIGN_OR_RETURN(auto event, Run(RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout, "deleting topics",
+                                     [&](const auto* options, auto* queue) {
+                                         rd_kafka_DeleteTopics(handle(), requests.data(), requests.size(),
+                                                               options, queue);
+                                     }));
     std::size_t count = 0;
     const auto** results =
         rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event.get()), &count);
     for (std::size_t i = 0; i < count; ++i) {
         const auto code = rd_kafka_topic_result_error(results[i]);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-            return impl_->Error(code,
-                                std::string("deleting topic ") + rd_kafka_topic_result_name(results[i]));
+            return Error(code, std::string("deleting topic ") + rd_kafka_topic_result_name(results[i]));
         }
     }
     return absl::OkStatus();

@@ -30,7 +30,8 @@ class TopicAdmin final {
 
     /// Reaches a broker.
     absl::Status Ping(std::chrono::milliseconds timeout);
-    /// One partition each; those that exist are left as they are. Returns once every leader is known.
+    /// One partition each; those that exist are left as they are. Returns once every leader is known. Some hundred at a
+    /// time; `timeout` is for each time.
     absl::Status CreateTopics(const std::vector<TopicSpec>& topics, std::chrono::milliseconds timeout);
     /// Missing ones are not an error.
     absl::Status DeleteTopics(const std::vector<std::string>& topics, std::chrono::milliseconds timeout);

@@ -28,6 +28,22 @@ TEST_F(TopicAdminTest, CreatesListsAndDeletes) {
     EXPECT_THAT(*admin_->ListTopics(stem, 10s), IsEmpty());
 }
 
+TEST_F(TopicAdminTest, MoreTopicsThanOneRequestMayName) {
+    const std::string stem = testing_support::FreeKafkaName("bus-many");
+    std::vector<TopicSpec> topics;
+    std::vector<std::string> names;
+    for (int i = 0; i < 1600; ++i) {
+        names.push_back(stem + "." + std::to_string(i));
+        topics.push_back({names.back(), TableTopicProperties()});
+    }
+    MILLRACE_ASSERT_OK(admin_->CreateTopics(topics, 60s));
+    EXPECT_EQ(admin_->ListTopics(stem + ".", 20s)->size(), 1600U);
+    const auto before = std::chrono::steady_clock::now();
+    MILLRACE_ASSERT_OK(admin_->CreateTopics(topics, 60s));
+    EXPECT_LT(std::chrono::steady_clock::now() - before, 10s) << "what exists is not asked for again";
+    MILLRACE_ASSERT_OK(admin_->DeleteTopics(names, 60s));
+}
+
 TEST_F(TopicAdminTest, RefusedTopicSaysWhich) {
     kafka_.replication_factor = 5;
     const auto admin = TopicAdmin::Create(kafka_);

@@ -34,13 +34,14 @@ WITH RECURSIVE roots AS (
     SELECT tree.root, sum(GREATEST(c.reltuples, 0)) AS rows, bool_or(c.reltuples < 0) AS unknown,
            sum(c.relpages::bigint + coalesce(t.relpages, 0)) AS pages,
            bool_or(CASE r.relreplident
-                       WHEN 'i' THEN NOT EXISTS (SELECT FROM identities x JOIN pg_index i ON i.indexrelid = x.relid
-                                                 WHERE x.root = r.oid AND i.indrelid = c.oid AND i.indisreplident)
+                       WHEN 'i' THEN x.indrelid IS NULL
                        WHEN 'f' THEN c.relreplident <> 'f' AND (r.chosen IS NOT NULL OR c.relreplident <> 'd')
                        ELSE c.relreplident NOT IN ('d', 'f') END) AS broken,
            bool_or(c.relpersistence = 'u') AS unlogged
     FROM tree JOIN roots r ON r.oid = tree.root JOIN pg_class c ON c.oid = tree.relid AND c.relkind <> 'p'
          LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+         LEFT JOIN (SELECT x.root, i.indrelid FROM identities x JOIN pg_index i ON i.indexrelid = x.relid
+                    WHERE i.indisreplident) x ON x.root = r.oid AND x.indrelid = c.oid
     GROUP BY tree.root
 ), indexes AS (
     SELECT r.oid, i.indexrelid, x.relname AS name, i.indisunique, i.indimmediate, i.indisprimary, i.indisreplident,
@@ -85,9 +86,10 @@ SELECT r.nspname, r.relname, r.oid,
             WHEN NOT coalesce(l.broken, false) AND (r.relreplident = 'f' OR (r.relreplident = 'i' AND c.indisreplident)
                  OR (r.relreplident = 'd' AND c.indisprimary)) THEN ''
             ELSE 'is not the replica identity' END,
-       (SELECT min(u.name) FROM usable u WHERE u.oid = r.oid)
+       coalesce(u.name, '')
 FROM roots r LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
      LEFT JOIN indexes c ON c.oid = r.oid AND c.name = r.chosen
+     LEFT JOIN (SELECT oid, min(name) AS name FROM usable GROUP BY oid) u ON u.oid = r.oid
      LEFT JOIN pg_class t ON t.oid = r.reltoastrelid
 ORDER BY r.nspname COLLATE "C", r.relname COLLATE "C")";
 

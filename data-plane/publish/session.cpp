@@ -28,9 +28,27 @@ constexpr seconds kHousekeepingInterval{1};
 constexpr seconds kHeartbeatInterval{10};
 /// How long a table that was made, dropped or renamed at the source may go unnoticed.
 constexpr seconds kListingInterval{10};
+/// The stream waits for a listing: that of very many tables is made less often.
+constexpr int kListingShare = 20;
 /// Events of single tables are only told of so many at once.
 constexpr size_t kFewTables = 20;
 constexpr int kMaxEventsPerPoll = 20'000;
+
+/// What makes a table another one: name, oid, and whether it has a key.
+using TableIdentity = std::tuple<std::string, std::string, uint64_t, bool>;
+using TableIdentities = std::set<TableIdentity>;
+
+TableIdentity IdentityOf(const sdk::SourceTable& table) {
+    return {table.schema, table.table, table.id, table.key.empty()};
+}
+
+TableIdentities IdentitiesOf(const std::vector<sdk::SourceTable>& tables) {
+    TableIdentities all;
+    for (const sdk::SourceTable& table : tables) {
+        all.insert(IdentityOf(table));
+    }
+    return all;
+}
 
 }  // namespace
 
@@ -375,20 +393,14 @@ absl::StatusOr<bool> Session::TablesChanged() {
         }
     }
     const auto now = steady_clock::now();
-    if (now - last_listing_ < kListingInterval) {
+    if (now - last_listing_ < std::max<steady_clock::duration>(kListingInterval, kListingShare * listing_took_)) {
         return false;
     }
-    last_listing_ = now;
     ASSIGN_OR_RETURN(const std::vector<sdk::SourceTable> tables, source_->ListTables(pipeline_.selection));
-    const auto identities = [](const std::vector<sdk::SourceTable>& from) {
-        std::set<std::tuple<std::string, std::string, uint64_t, bool>> all;
-        for (const sdk::SourceTable& table : from) {
-            all.emplace(table.schema, table.table, table.id, table.key.empty());
-        }
-        return all;
-    };
+    last_listing_ = steady_clock::now();
+    listing_took_ = last_listing_ - now;
     // With none left there is nothing to go on with: what comes of the old ones is still to be read.
-    if (tables.empty() || identities(tables) == identities(tables_)) {
+    if (tables.empty() || IdentitiesOf(tables) == IdentitiesOf(tables_)) {
         return false;
     }
     RecordTableListChange(tables);
@@ -398,15 +410,11 @@ absl::StatusOr<bool> Session::TablesChanged() {
 void Session::RecordTableListChange(const std::vector<sdk::SourceTable>& now) {
     const auto names = [](const std::vector<sdk::SourceTable>& from,
                           const std::vector<sdk::SourceTable>& without) {
+        const TableIdentities others = IdentitiesOf(without);
         std::string text;
         size_t listed = 0;
         for (const sdk::SourceTable& table : from) {
-            const bool there =
-                std::any_of(without.begin(), without.end(), [&](const sdk::SourceTable& other) {
-                    return other.schema == table.schema && other.table == table.table &&
-                           other.id == table.id && other.key.empty() == table.key.empty();
-                });
-            if (!there && listed++ < kFewTables) {
+            if (!others.contains(IdentityOf(table)) && listed++ < kFewTables) {
                 text += (text.empty() ? "" : ", ") + table.DisplayName();
             }
         }

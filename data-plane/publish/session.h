@@ -82,6 +82,7 @@ class Session final {
     std::chrono::steady_clock::time_point last_housekeeping_{};
     std::chrono::steady_clock::time_point last_heartbeat_{};
     std::chrono::steady_clock::time_point last_listing_{};
+    std::chrono::steady_clock::duration listing_took_{};
     uint64_t wanted_version_ = 0;
     bool leads_ = false;
     int64_t events_before_ = 0;

@@ -21,7 +21,7 @@
 namespace millrace::api {
 namespace {
 
-constexpr int kMaxMessageSize = 16 * 1024 * 1024;
+constexpr int kMaxMessageSize = 64 * 1024 * 1024;
 constexpr std::chrono::seconds kDrainTime{3};
 
 /// Finds dead workers within seconds, and lets live ones ping through idle proxies.

@@ -12,6 +12,7 @@ namespace {
 
 // A check may have to wait for a connection's time-out on the data plane.
 constexpr std::chrono::seconds kDeadline{60};
+constexpr int kMaxMessageSize = 64 * 1024 * 1024;
 
 std::string Trailer(const grpc::ClientContext& context, const std::string& key) {
     const auto& trailers = context.GetServerTrailingMetadata();
@@ -86,7 +87,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const Credentials& creden
         ASSIGN_OR_RETURN(options.pem_root_certs, base::ReadFile(tls_ca));
         channel_credentials = grpc::SslCredentials(options);
     }
-    impl->channel = grpc::CreateChannel(credentials.endpoint, channel_credentials);
+    // The status of ten thousand tables passes gRPC's limit of 4 MiB.
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxMessageSize);
+    impl->channel = grpc::CreateCustomChannel(credentials.endpoint, channel_credentials, arguments);
     impl->planes = v1::DataPlaneService::NewStub(impl->channel);
     impl->connectors = v1::ConnectorService::NewStub(impl->channel);
     impl->pipelines = v1::PipelineService::NewStub(impl->channel);

@@ -13,6 +13,7 @@ source: {url: "postgres://u@db/shop", secrets: {password: "env:PW"}}
 destination: {type: duckdb, options: {path: /tmp/shop.duckdb}}
 tables: [public.*]
 exclude: [public.audit]
+keys: {public.orders: orders_code_key, "Odd.one.t": k}
 refused_values: text
 flush: {rows: 500, bytes: 1048576, seconds: 2.5}
 state: paused
@@ -33,6 +34,7 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_EQ(file->destination.options.at("path"), "/tmp/shop.duckdb");
     EXPECT_EQ(file->tables, std::vector<std::string>{"public.*"});
     EXPECT_EQ(file->exclude, std::vector<std::string>{"public.audit"});
+    EXPECT_EQ(file->keys, (std::map<std::string, std::string>{{"public.orders", "orders_code_key"}, {"Odd.one.t", "k"}}));
     EXPECT_EQ(file->refused_values, "text");
     EXPECT_EQ(file->flush_rows, 500);
     EXPECT_EQ(file->flush_bytes, 1048576);
@@ -50,6 +52,7 @@ TEST(PipelineFile, SaysWhatIsWrong) {
         EXPECT_NE(ErrorOf(std::string("name: shop\nflush: ") + flush).find("not negative"), std::string::npos)
             << flush;
     }
+    EXPECT_NE(ErrorOf("name: shop\nkeys: [public.orders]").find("line 2"), std::string::npos);
     EXPECT_NE(ErrorOf("name: [").find("FILE_INVALID"), std::string::npos);
 }
 

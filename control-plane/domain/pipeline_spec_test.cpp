@@ -57,6 +57,14 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
         spec.add_exclude(glob);
         EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "TABLE_GLOB_INVALID") << glob;
     }
+    for (const auto& [table, index] : {std::pair("orders", "k"), std::pair("public.orders", ""), std::pair(".t", "k")}) {
+        spec = Spec();
+        (*spec.mutable_keys())[table] = index;
+        EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "KEYS_INVALID") << table;
+    }
+    spec = Spec();
+    (*spec.mutable_keys())["public.orders"] = "orders_code_key";
+    EXPECT_TRUE(CheckPipelineSpec(spec).ok());
     spec = Spec();
     spec.mutable_flush()->set_rows(-1);
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "FLUSH_INVALID");

@@ -31,6 +31,7 @@ class AssignmentTest : public ::testing::Test {
         proto.mutable_spec()->set_desired_state(v1::PipelineSpec::DESIRED_STATE_RUNNING);
         proto.mutable_spec()->add_tables("public.*");
         proto.mutable_spec()->add_exclude("public.audit");
+        (*proto.mutable_spec()->mutable_keys())["public.orders"] = "orders_code_key";
         proto.mutable_source()->set_type("toy");
         (*proto.mutable_source()->mutable_options())["host"] = "db";
         proto.mutable_destination()->set_type("sink");
@@ -61,6 +62,7 @@ TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     EXPECT_EQ(config->generation, 3);
     EXPECT_THAT(config->selection.tables, ElementsAre("public.*"));
     EXPECT_THAT(config->selection.exclude, ElementsAre("public.audit"));
+    EXPECT_EQ(config->selection.keys.at("public.orders"), "orders_code_key");
     EXPECT_EQ(config->source.options.String("host"), "db");
     EXPECT_EQ(config->source.options.Integer("port"), 7) << "defaults are filled in";
     EXPECT_EQ(config->flush.rows, 500);

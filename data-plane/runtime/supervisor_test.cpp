@@ -196,7 +196,8 @@ TEST(CompareConfigs, TellsHotChangesFromRestarts) {
     for (const auto& change : std::vector<std::function<void(C&)>>{
              [](C& c) { c.uid = "x"; }, [](C& c) { c.id = "x"; }, [](C& c) { c.removed = true; },
              [](C& c) { c.selection.tables = {"public.*"}; },
-             [](C& c) { c.selection.exclude = {"public.*"}; }, [](C& c) { c.source.type = "x"; },
+             [](C& c) { c.selection.exclude = {"public.*"}; },
+             [](C& c) { c.selection.keys["public.t"] = "k"; }, [](C& c) { c.source.type = "x"; },
              [](C& c) { c.source.options.values["host"] = "x"; },
              [](C& c) { c.source.options.secrets["password"] = base::Secret("x"); },
              [](C& c) { c.destination.options.secrets["password"] = base::Secret("x"); },

@@ -14,8 +14,10 @@
 
 #include "base/status.h"
 #include "data-plane/apply/consumer.h"
+#include "data-plane/apply/error_policy.h"
 #include "data-plane/apply/file_store.h"
 #include "data-plane/apply/memory_destination.h"
+#include "data-plane/apply/schema_registry.h"
 #include "data-plane/apply/source_model.h"
 #include "data-plane/bus/producer.h"
 #include "data-plane/bus/topic_admin.h"
@@ -396,6 +398,24 @@ TEST_F(ApplyKafka, AnOffsetThatKafkaNoLongerHasHoldsTheTable) {
     EXPECT_EQ(held.reason, "OFFSET_GONE");
     EXPECT_NE(held.remedy, "");
     EXPECT_TRUE(store.Get(tables_[0]).rows.empty());
+}
+
+TEST_F(ApplyKafka, ASchemaThatIsNotVisibleYetIsWaitedFor) {
+    MakeTables(1);
+    SchemaRegistry registry(kafka_, id_);
+    ASSERT_TRUE(registry.Lookup(schemas_[0]->id).ok());
+    const sdk::SchemaPtr late = SchemaOf("late", false);
+    ASSERT_TRUE(producer_->Begin().ok());
+    ASSERT_TRUE(producer_
+                    ->Produce(config::SchemaTopic(kafka_.topic_prefix, id_), codec::SchemaKey(late->id),
+                              codec::EncodeSchema(*late), 0)
+                    .ok());
+    // Another partition's end of the same transaction may be seen before this one's.
+    const absl::Status pending = registry.Lookup(late->id).status();
+    EXPECT_EQ(base::ReasonOf(pending), "SCHEMA_PENDING");
+    EXPECT_EQ(Decide(pending), Remediation::kRetry);
+    ASSERT_TRUE(producer_->Commit().ok());
+    EXPECT_TRUE(Eventually(10s, [&] { return registry.Lookup(late->id).ok(); }));
 }
 
 TEST_F(ApplyKafka, APausedPipelineAppliesNothingUntilItIsResumed) {

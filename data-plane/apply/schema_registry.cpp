@@ -15,6 +15,8 @@ namespace millrace::apply {
 namespace {
 
 constexpr std::chrono::seconds kReadTimeout{10};
+/// A Kafka transaction becomes visible topic by topic: a record may be seen before the schema that it came with.
+constexpr std::chrono::seconds kCommitPatience{30};
 
 }  // namespace
 
@@ -29,11 +31,18 @@ absl::StatusOr<sdk::SchemaPtr> SchemaRegistry::Lookup(uint64_t schema_id) {
         found = schemas_.find(schema_id);
     }
     if (found == schemas_.end()) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - missing_.try_emplace(schema_id, now).first->second < kCommitPatience) {
+            return base::MakeError(absl::StatusCode::kUnavailable, "SCHEMA_PENDING",
+                                   base::Concat("schema ", codec::SchemaKey(schema_id), " is not visible in topic ",
+                                                config::SchemaTopic(kafka_.topic_prefix, pipeline_id_), " yet"));
+        }
         return base::MakeError(absl::StatusCode::kDataLoss, "SCHEMA_UNKNOWN",
                                base::Concat("schema ", codec::SchemaKey(schema_id), " is not in topic ",
                                             config::SchemaTopic(kafka_.topic_prefix, pipeline_id_)),
                                "resync the table");
     }
+    missing_.erase(schema_id);
     return found->second;
 }
 

@@ -21,7 +21,8 @@ class SchemaRegistry final {
  public:
     SchemaRegistry(config::KafkaConfig kafka, std::string pipeline_id);
 
-    /// DataLoss, SCHEMA_UNKNOWN: the topic does not hold it. Unavailable: Kafka does not answer; retry.
+    /// DataLoss, SCHEMA_UNKNOWN: the topic does not hold it. Unavailable: Kafka does not answer, or (SCHEMA_PENDING) the
+    /// schema may still become visible; retry.
     absl::StatusOr<sdk::SchemaPtr> Lookup(uint64_t schema_id);
 
     /// Table of a topic, from its name or, where that is a hash, from the schemas. Unavailable,
@@ -36,6 +37,8 @@ class SchemaRegistry final {
     std::mutex mutex_;
     std::unordered_map<uint64_t, sdk::SchemaPtr> schemas_;
     std::map<std::string, sdk::TableTarget> tables_;
+    /// When a schema that is not there was first asked for.
+    std::unordered_map<uint64_t, std::chrono::steady_clock::time_point> missing_;
 };
 
 }  // namespace millrace::apply

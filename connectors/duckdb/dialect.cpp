@@ -45,6 +45,23 @@ std::vector<std::string> DuckDbDialect::ColumnNames(const sdk::TableSchema& sche
     return names;
 }
 
+bool DuckDbDialect::SameName(std::string_view a, std::string_view b) const {
+    return Lower(a) == Lower(b);
+}
+
+std::optional<std::string> DuckDbDialect::Constant(std::string_view type, std::string_view text) const {
+    if (type == "BLOB") {
+        return text.starts_with("\\x") ? std::optional(base::Concat("from_hex(", QuoteLiteral(text.substr(2)), ")"))
+                                       : std::nullopt;
+    }
+    std::string scratch;
+    std::string_view result;
+    if (!RewriteCell(FormFor(type), ScaleOf(type), text, scratch, result)) {
+        return std::nullopt;
+    }
+    return QuoteLiteral(result);
+}
+
 sql::TypeFit DuckDbDialect::CompareTypes(const std::string& existing, const std::string& wanted) const {
     return duckdb::CompareTypes(existing, wanted);
 }

@@ -1,6 +1,7 @@
 /// DuckDB's words for the shared merge writer. Not for: statements that run (session.h).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ class DuckDbDialect final : public sql::Dialect {
     /// DuckDB ignores the case of ASCII letters: a column whose name an earlier one has but for case gets
     /// "_2", "_3", … appended.
     [[nodiscard]] std::vector<std::string> ColumnNames(const sdk::TableSchema& schema) const override;
+    [[nodiscard]] bool SameName(std::string_view a, std::string_view b) const override;
+    [[nodiscard]] std::optional<std::string> Constant(std::string_view type, std::string_view text) const override;
+    [[nodiscard]] bool EmptiesBeforeAlter() const override { return false; }
     [[nodiscard]] sql::TypeFit CompareTypes(const std::string& existing,
                                             const std::string& wanted) const override;
     [[nodiscard]] std::string UnsignedType() const override { return "UBIGINT"; }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/postgres/session.h"
@@ -50,8 +51,20 @@ SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident,
                WHEN 'i' THEN NOT EXISTS (SELECT FROM identities x JOIN pg_index i ON i.indexrelid = x.relid
                                          WHERE i.indrelid = f.oid AND i.indisreplident)
                WHEN 'f' THEN f.relreplident <> 'f' AND ($1 <> '' OR f.relreplident <> 'd')
-               ELSE f.relreplident NOT IN ('d', 'f') END)
+               ELSE f.relreplident NOT IN ('d', 'f') END),
+       (SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode), ',' ORDER BY f.oid))
+        FROM tree JOIN pg_class f ON f.oid = tree.relid),
+       t.relnatts, EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = t.oid AND d.attisdropped),
+       a.xmin, m.value, m.mixed
 FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+-- Whether a row lacks a column is said of the relation that holds the row.
+LEFT JOIN LATERAL (
+    SELECT min(array_to_string(l.attmissingval, '')) AS value,
+           count(*) > 0 AND (count(l.attmissingval) BETWEEN 1 AND count(*) - 1
+               OR count(DISTINCT array_to_string(l.attmissingval, '')) > 1) AS mixed
+    FROM tree JOIN pg_class f ON f.oid = tree.relid AND f.relkind <> 'p'
+         JOIN pg_attribute l ON l.attrelid = f.oid AND l.attname = a.attname AND NOT l.attisdropped
+) m ON true
 ORDER BY a.attnum)";
 
 std::string TableQuery(std::string_view condition) {
@@ -71,6 +84,9 @@ std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
     table.identity = result.Get(0, 4)[0];
     table.fingerprint = result.Get(0, 5);
     table.broken_identity = result.GetBool(0, 13);
+    table.files = result.Get(0, 14);
+    table.columns_ever = static_cast<int>(result.GetInt(0, 15));
+    table.has_dropped = result.GetBool(0, 16);
     for (int row = 0; row < result.rows(); ++row) {
         if (result.IsNull(row, 6)) {
             continue;
@@ -83,6 +99,11 @@ std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
         column.not_null = result.GetBool(row, 10);
         column.primary_key = result.GetBool(row, 11);
         column.identity = result.GetBool(row, 12);
+        const bool mixed = result.GetBool(row, 19);
+        column.version = mixed ? 0 : static_cast<uint64_t>(result.GetInt(row, 17));
+        if (!mixed && !result.IsNull(row, 18)) {
+            column.missing = result.Get(row, 18);
+        }
         base::Append(table.fingerprint, ":", column.name, ":", column.type_oid, ":", column.typmod);
         table.columns.push_back(std::move(column));
     }
@@ -109,7 +130,8 @@ constexpr std::string_view kTypeQuery =
     "s.over_domain OR (s.next_element AND t.typtype = 'd') "
     "FROM step s JOIN pg_type t ON t.oid = s.next WHERE s.next <> 0) "
     "SELECT s.place, s.element, s.oid, s.typmod, s.typtype, format_type(s.oid, s.typmod), s.over_domain, "
-    "CASE WHEN s.over_domain OR d.typtype = 'd' THEN format_type(w.oid, w.typmod) ELSE '' END "
+    "CASE WHEN s.over_domain OR d.typtype = 'd' THEN format_type(w.oid, w.typmod) ELSE '' END, "
+    "(SELECT string_agg(e.enumlabel, E'\\x1f' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = s.oid) "
     "FROM step s JOIN wanted w ON w.place = s.place JOIN pg_type d ON d.oid = w.oid "
     "WHERE s.typtype <> 'd' ORDER BY s.place, s.element";
 
@@ -120,6 +142,9 @@ void ReadType(const base::PqResult& result, int row, std::vector<ColumnType>& ty
                             .is_enum = result.Get(row, 4) == "e"};
     SetNumericBounds(scalar, column);
     column.declared_type = result.Get(row, 7);
+    if (!result.IsNull(row, 8)) {
+        column.labels = absl::StrSplit(base::ToAbsl(result.Get(row, 8)), '\x1f');
+    }
     if (!result.GetBool(row, 1)) {
         column.source_type = result.Get(row, 5);
         column.type = LogicalTypeOf(scalar);

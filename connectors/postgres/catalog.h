@@ -24,6 +24,10 @@ struct CatalogColumn final {
     bool primary_key = false;
     /// Part of the identity index (primary key under identity DEFAULT, the named index under USING INDEX).
     bool identity = false;
+    /// What rows have that are older than the column and were not rewritten since; nullopt: NULL.
+    std::optional<std::string> missing = {};
+    /// Differs once the column's description was altered; 0 where partitions differ in `missing`.
+    uint64_t version = 0;
 };
 
 /// A table as the session's snapshot sees it. Generated columns are left out: the stream does not carry them.
@@ -40,6 +44,11 @@ struct CatalogTable final {
     bool broken_identity = false;
     /// Changes when the table, or a partition of it, gets another shape or another file.
     std::string fingerprint;
+    /// The files of the table and its partitions, and the number of columns that it ever had: see StorageOf.
+    std::string files;
+    int columns_ever = 0;
+    /// A column was dropped once: names and places of the others say less about which is which.
+    bool has_dropped = false;
 };
 
 /// Nothing when no table has this oid. `key_index` is the unique index that the user chose as key, or empty.

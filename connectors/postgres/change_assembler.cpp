@@ -83,12 +83,6 @@ absl::Status ChangeAssembler::Change(PgoutputMessage& message, sdk::ChangeHandle
         return OutOfOrder(
             base::Concat("a row of ", (*schema)->DisplayName(), " with another number of columns"));
     }
-    if (message.kind != Kind::kInsert && (*schema)->append_only) {
-        return base::MakeError(
-            absl::StatusCode::kFailedPrecondition, "KEY_MISSING",
-            base::Concat((*schema)->DisplayName(), " was updated but no primary key of it is known"),
-            "Give the table a primary key again, or copy it anew as a table without a key.");
-    }
     FillUnchanged(message);
     event_.op = message.kind == Kind::kInsert   ? sdk::Op::kInsert
                 : message.kind == Kind::kUpdate ? sdk::Op::kUpdate

@@ -19,8 +19,7 @@ class ChangeAssembler final {
     explicit ChangeAssembler(RelationCache::Resolver resolver) : relations_(std::move(resolver)) {}
 
     /// Hands what `message` means to `handler`; may move values from the old row into the new one. Errors of
-    /// the handler are passed on. DataLoss: the stream contradicts itself. FailedPrecondition, reason
-    /// KEY_MISSING: an update or delete of a table of which no key is known.
+    /// the handler are passed on. DataLoss: the stream contradicts itself.
     absl::Status Handle(PgoutputMessage& message, sdk::ChangeHandler& handler);
 
     [[nodiscard]] bool in_transaction() const { return in_transaction_; }

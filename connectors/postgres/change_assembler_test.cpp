@@ -129,17 +129,15 @@ TEST_F(ChangeAssemblerTest, AStreamThatContradictsItselfIsDataLoss) {
     EXPECT_EQ(Commit(5).code(), absl::StatusCode::kDataLoss) << "of another transaction";
 }
 
-TEST_F(ChangeAssemblerTest, AnUpdateWithoutAKeyIsRefused) {
+TEST_F(ChangeAssemblerTest, AnUpdateWithoutAKeyIsHandedOverAsItIs) {
     ASSERT_TRUE(Begin(1).ok());
     ASSERT_TRUE(
         Handle({.kind = Kind::kRelation,
                 .relation =
                     {.oid = 1, .schema = "s", .table = "t", .identity = 'n', .columns = {{.name = "c"}}}})
             .ok());
-    const absl::Status refused =
-        Handle({.kind = Kind::kUpdate, .relation_oid = 1, .new_row = {Cell::Value("x")}});
-    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-    EXPECT_EQ(base::ReasonOf(refused), "KEY_MISSING");
+    ASSERT_TRUE(Handle({.kind = Kind::kUpdate, .relation_oid = 1, .new_row = {Cell::Value("x")}}).ok());
+    EXPECT_THAT(recorder_.lines, ElementsAre("1/0 2 t (x) ()"));
 }
 
 TEST_F(ChangeAssemblerTest, HandlersErrorsPassUnchanged) {

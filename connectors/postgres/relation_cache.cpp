@@ -6,6 +6,13 @@
 #include "base/text.h"
 
 namespace millrace::postgres {
+namespace {
+
+bool SameEverywhere(const sdk::TableSchema& a, const sdk::TableSchema& b) {
+    return a.id == b.id && a.storage == b.storage && a.behind == b.behind && a.columns == b.columns;
+}
+
+}  // namespace
 
 void RelationCache::Put(const Relation& relation) {
     Entry& entry = entries_[relation.oid];
@@ -29,7 +36,7 @@ absl::StatusOr<const sdk::SchemaPtr*> RelationCache::Find(uint32_t oid) {
     if (!entry.fresh) {
         ASSIGN_OR_RETURN(sdk::SchemaPtr schema, resolver_(entry.relation));
         // Announced again without a difference: keep the pointer that downstream already knows.
-        if (!entry.schema || entry.schema->id != schema->id) {
+        if (!entry.schema || !SameEverywhere(*entry.schema, *schema)) {
             entry.schema = std::move(schema);
         }
         entry.fresh = true;

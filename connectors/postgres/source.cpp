@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/postgres/change_assembler.h"
+#include "connectors/postgres/copy_reason.h"
 #include "connectors/postgres/lsn.h"
 #include "connectors/postgres/options.h"
 #include "connectors/postgres/preflight.h"
@@ -58,6 +59,11 @@ class PostgresSource final : public sdk::Source {
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override;
     absl::StatusOr<int64_t> CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
                                       sdk::ChangeHandler& handler) override;
+    absl::StatusOr<sdk::SchemaPtr> DescribeNow(const sdk::SourceTable& table) override;
+    [[nodiscard]] std::string WhyCopyAnew(const sdk::TableSchema& before,
+                                          const sdk::TableSchema& after) const override {
+        return CopyReason(before, after);
+    }
     absl::Status EndCopy() override;
 
     absl::Status Start(uint64_t end) override;
@@ -196,6 +202,19 @@ absl::StatusOr<int64_t> PostgresSource::CopyTable(const sdk::SourceTable& table,
         return NotOpen("CopyTable");
     }
     return copy_->Copy(table, first_seq, handler);
+}
+
+absl::StatusOr<sdk::SchemaPtr> PostgresSource::DescribeNow(const sdk::SourceTable& table) {
+    return WithSession([&](base::PqConnection& session) -> absl::StatusOr<sdk::SchemaPtr> {
+        ASSIGN_OR_RETURN(const std::optional<CatalogTable> found,
+                         FindCatalogTable(session, table.schema, table.table, table.key_index));
+        if (!found) {
+            return nullptr;
+        }
+        const Relation relation = RelationFromCatalog(*found);
+        ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(session, relation.columns));
+        return BuildSchema(relation, found, types);
+    });
 }
 
 absl::Status PostgresSource::EndCopy() {

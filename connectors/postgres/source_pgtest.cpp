@@ -123,6 +123,84 @@ TEST_F(StreamTest, AColumnAddedInsideATransactionChangesTheSchemaThere) {
     EXPECT_EQ(after.columns[1].source_id, 2);
 }
 
+TEST_F(StreamTest, ASchemaCarriesWhatOlderRowsHaveInANewColumn) {
+    Begin("CREATE TYPE mood AS ENUM ('sad', 'it''s ok'); CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    Sql("INSERT INTO t VALUES (2)");
+    EXPECT_THAT(Changes(), ElementsAre("I t(2)"));
+    const sdk::SchemaPtr before = recorder_.changes[0].schema;
+    Sql("ALTER TABLE t ADD n int DEFAULT 7, ADD t text DEFAULT 'a,b \"c\" {}', ADD a int[] DEFAULT '{1,NULL,3}', ADD b "
+        "box DEFAULT '(1,1),(0,0)', ADD m mood DEFAULT 'it''s ok', ADD x int, ADD raw bytea DEFAULT '\\x00ff'");
+    Sql("INSERT INTO t (id) VALUES (3)");
+    Changes();
+    const sdk::TableSchema& after = *recorder_.changes.back().schema;
+    std::vector<std::optional<std::string>> fills;
+    for (const sdk::Column& column : after.columns) {
+        fills.push_back(column.fill);
+    }
+    EXPECT_THAT(fills, ElementsAre(std::nullopt, "7", "a,b \"c\" {}", "{1,NULL,3}", "(1,1),(0,0)", "it's ok",
+                                   std::nullopt, "\\x00ff"));
+    EXPECT_THAT(after.columns[5].labels, ElementsAre("sad", "it's ok"));
+    EXPECT_FALSE(after.behind);
+    EXPECT_EQ(source_->WhyCopyAnew(*before, after), "");
+    Sql("ALTER TABLE t ALTER n DROP DEFAULT");
+    Sql("VACUUM FULL t");
+    Sql("INSERT INTO t (id) VALUES (4)");
+    Changes();
+    EXPECT_EQ(recorder_.changes.back().schema->columns[1].fill, std::nullopt) << "it stands in the rows now";
+}
+
+TEST_F(StreamTest, RowsThatWereRewrittenInPlaceAskForACopy) {
+    Begin("CREATE TABLE t (id int PRIMARY KEY, n int, v varchar(5)); INSERT INTO t VALUES (1, 1, 'a')");
+    const auto next = [&](const std::string& ddl) {
+        if (!ddl.empty()) {
+            Sql(ddl);
+        }
+        Sql("UPDATE t SET v = v");
+        Changes();
+        return recorder_.changes.back().schema;
+    };
+    sdk::SchemaPtr before = next("");
+    const auto reason = [&](const std::string& ddl) {
+        const sdk::SchemaPtr after = next(ddl);
+        const std::string why = source_->WhyCopyAnew(*before, *after);
+        before = after;
+        return why;
+    };
+    EXPECT_EQ(reason("VACUUM FULL t"), "");
+    EXPECT_EQ(reason("ALTER TABLE t ALTER v TYPE varchar(9)"), "");
+    EXPECT_EQ(reason("ALTER TABLE t RENAME n TO m"), "");
+    EXPECT_EQ(reason("ALTER TABLE t ALTER m SET DEFAULT 3"), "");
+    EXPECT_THAT(reason("ALTER TABLE t ALTER m TYPE int USING m * 2"), HasSubstr("\"m\""));
+    EXPECT_NE(reason("ALTER TABLE t ALTER m TYPE bigint"), "");
+    EXPECT_THAT(reason("ALTER TABLE t ADD r float8 DEFAULT random()"), HasSubstr("\"r\""));
+    EXPECT_EQ(reason("ALTER TABLE t ADD g int GENERATED ALWAYS AS (id * 2) STORED"), "");
+    EXPECT_NE(reason("ALTER TABLE t ALTER g DROP EXPRESSION"), "");
+    EXPECT_EQ(reason("ALTER TABLE t DROP r"), "");
+    EXPECT_NE(reason("ALTER TABLE t DROP m, ADD m int"), "");
+    const auto tables = source_->ListTables({.tables = {"*.*"}, .exclude = {}});
+    ASSERT_TRUE(tables.ok());
+    EXPECT_EQ(tables->front().storage, before->storage);
+    const auto now = source_->DescribeNow(tables->front());
+    ASSERT_TRUE(now.ok());
+    EXPECT_EQ((*now)->id, before->id);
+}
+
+TEST_F(StreamTest, PartitionsOfOneMindFillTheirRoot) {
+    Begin("CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) "
+          "TO (10); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20)");
+    Sql("ALTER TABLE t ADD n int DEFAULT 7; INSERT INTO t VALUES (1)");
+    Changes();
+    EXPECT_EQ(recorder_.changes.back().schema->columns[1].fill, "7");
+    Sql("VACUUM FULL t1");
+    Sql("ALTER TABLE t ADD m int; INSERT INTO t VALUES (11)");
+    Changes();
+    EXPECT_EQ(recorder_.changes.back().schema->columns[1].fill, std::nullopt);
+    EXPECT_EQ(recorder_.changes.back().schema->columns[1].source_version, 0U) << "they differ";
+    const auto tables = source_->ListTables({.tables = {"*.*"}, .exclude = {}});
+    ASSERT_TRUE(tables.ok());
+    EXPECT_EQ(tables->front().storage, recorder_.changes.back().schema->storage);
+}
+
 TEST_F(StreamTest, KeylessTablesAreAppendOnlyAndTheirUpdatesStillWorkAtTheSource) {
     Begin("CREATE TABLE log (line text)");
     Sql("INSERT INTO log VALUES ('a')");

@@ -113,8 +113,40 @@ TEST(TableSchemaTest, UnderFullTheKeyIsThePrimaryKeyOfTheCatalogue) {
         << "a table that is gone has only what the stream says";
     CatalogTable renamed = Known(true);
     renamed.columns[0].name = "z";
+    EXPECT_THAT(BuildSchema(TwoColumns('f', true, true), renamed, kTypes)->KeyColumns(), ElementsAre(0))
+        << "where nothing was ever dropped a column is known by its place";
+    renamed.has_dropped = true;
     EXPECT_TRUE(BuildSchema(TwoColumns('f', true, true), renamed, kTypes)->append_only)
         << "half a key identifies nothing";
+}
+
+TEST(TableSchemaTest, ColumnsAreKnownAgainBehindTheCatalogue) {
+    CatalogTable later = Known(true);
+    later.files = "f";
+    later.columns_ever = 4;
+    later.columns.push_back({.name = "added", .type_oid = 23, .attnum = 4, .missing = "7", .version = 5});
+    later.columns[1].name = "b2";
+    const sdk::SchemaPtr schema = BuildSchema(TwoColumns('d', true, false), later, kTypes);
+    EXPECT_TRUE(schema->behind);
+    EXPECT_EQ(schema->storage, "f/4");
+    EXPECT_EQ(schema->columns[0].source_id, 1);
+    EXPECT_EQ(schema->columns[1].source_id, 3) << "renamed since: by its place";
+    later.has_dropped = true;
+    EXPECT_EQ(BuildSchema(TwoColumns('d', true, false), later, kTypes)->columns[1].source_id, 0)
+        << "whether it is b2, or b was dropped, nobody can tell";
+    later.columns[1].name = "b";
+    EXPECT_EQ(BuildSchema(TwoColumns('d', true, false), later, kTypes)->columns[1].source_id, 3);
+}
+
+TEST(TableSchemaTest, WhatOlderRowsHaveInAColumnStandsInTheSchema) {
+    CatalogTable table = Known(true);
+    table.columns[1].missing = "7";
+    table.columns[1].version = 41;
+    const sdk::SchemaPtr schema = BuildSchema(TwoColumns('d', true, false), table, kTypes);
+    EXPECT_EQ(schema->columns[0].fill, std::nullopt);
+    EXPECT_EQ(schema->columns[1].fill, "7");
+    EXPECT_EQ(schema->columns[1].source_version, 41U);
+    EXPECT_FALSE(schema->behind);
 }
 
 TEST(TableSchemaTest, ACatalogueThatMovedOnTellsNothingAboutNullability) {
@@ -125,7 +157,7 @@ TEST(TableSchemaTest, ACatalogueThatMovedOnTellsNothingAboutNullability) {
     moved.columns[1].type_oid = 20;
     const sdk::SchemaPtr other = BuildSchema(TwoColumns('d', true, false), moved, kTypes);
     EXPECT_TRUE(other->columns[0].nullable);
-    EXPECT_EQ(other->columns[1].source_id, 0);
+    EXPECT_EQ(other->columns[1].source_id, 3) << "by its name";
     EXPECT_NE(same->id, other->id);
 }
 

@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/postgres/copy_text.h"
+#include "connectors/postgres/dialect.h"
 #include "connectors/postgres/type_name.h"
 
 namespace millrace::postgres {
@@ -279,10 +281,14 @@ absl::StatusOr<std::string> SqlSession::TypeAtServer(const sdk::Column& column) 
         return text;
     }
     ASSIGN_OR_RETURN(const auto found, FindType(type.base));
-    if (!found) {
+    auto name = found;
+    if (!name && !column.labels.empty()) {
+        ASSIGN_OR_RETURN(name, MakeEnum(type.base, column.labels));
+    }
+    if (!name) {
         return text;
     }
-    type.base = *found;
+    type.base = *name;
     return type.ToString();
 }
 
@@ -306,6 +312,32 @@ absl::StatusOr<std::optional<std::string>> SqlSession::FindType(const std::strin
             " behind) AND NOT EXISTS (SELECT FROM behind LEFT JOIN pg_catalog.pg_class c ON c.oid ="
             " behind.typrelid WHERE behind.typnotnull OR behind.typtype = 'p' OR c.relkind <> 'c')")));
     return result.rows() == 0 ? std::nullopt : std::optional(std::string(result.Get(0, 0)));
+}
+
+absl::StatusOr<std::optional<std::string>> SqlSession::MakeEnum(const std::string& name,
+                                                                const std::vector<std::string>& labels) {
+    // Two tables of the same type may come at the same time.
+    RETURN_IF_ERROR(Run(base::Concat(PostgresDialect().DdlLock(), "; SAVEPOINT make_type")).status());
+    ASSIGN_OR_RETURN(const auto found, FindType(name));
+    if (found) {
+        return found;
+    }
+    const std::string list = absl::StrJoin(labels, ", ", [](std::string* out, const std::string& label) {
+        out->append(base::QuoteLiteral(label));
+    });
+    const auto made = Run(base::Concat("DO $millrace$ BEGIN IF array_length(parse_ident(", base::QuoteLiteral(name),
+                                       "), 1) = 2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname ="
+                                       " (parse_ident(",
+                                       base::QuoteLiteral(name),
+                                       "))[1]) THEN EXECUTE pg_catalog.format('CREATE SCHEMA %I', (parse_ident(",
+                                       base::QuoteLiteral(name), "))[1]); END IF; END $millrace$; CREATE TYPE ", name,
+                                       " AS ENUM (", list, ")"));
+    if (absl::IsPermissionDenied(made.status())) {
+        RETURN_IF_ERROR(Run("ROLLBACK TO SAVEPOINT make_type").status());
+        return std::nullopt;
+    }
+    RETURN_IF_ERROR(made.status());
+    return FindType(name);
 }
 
 bool SqlSession::Reusable() {

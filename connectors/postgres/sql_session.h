@@ -33,6 +33,10 @@ class SqlSession final : public sql::SqlSession {
     absl::StatusOr<bool> SchemaExists(const std::string& schema) override;
     absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) override;
 
+    absl::StatusOr<std::vector<sdk::TypeChange>> AdmitValues(const sdk::TableTarget& table,
+                                                             const std::vector<std::string>& names,
+                                                             const sdk::Batch& batch) override;
+
     /// Whether the next user can take this session: connected, as far as is known without asking the server,
     /// and outside any transaction.
     [[nodiscard]] bool Reusable();
@@ -47,6 +51,9 @@ class SqlSession final : public sql::SqlSession {
     absl::StatusOr<std::string> TypeAtServer(const sdk::Column& column);
     /// The server's own name for a type that is not part of every server; nullopt when it lacks the type.
     absl::StatusOr<std::optional<std::string>> FindType(const std::string& name);
+    /// Makes the enum `name` with `labels`; nullopt where the role may not.
+    absl::StatusOr<std::optional<std::string>> MakeEnum(const std::string& name,
+                                                        const std::vector<std::string>& labels);
     [[nodiscard]] absl::Status Refine(const absl::Status& status) const;
     /// One trial of FindRefused with rows `rows` of the batch; undone when it fails.
     absl::StatusOr<std::optional<Refusal>> TryRows(const sql::LoadTable& stage, const sdk::Batch& batch,

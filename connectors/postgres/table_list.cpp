@@ -53,6 +53,9 @@ WITH RECURSIVE roots AS (
          CROSS JOIN LATERAL (SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns) k
 ), usable AS (
     SELECT * FROM indexes WHERE indisunique AND indimmediate AND NOT partial AND whole AND NOT generated
+), files AS (
+    SELECT tree.root, md5(string_agg(concat_ws(':', c.oid, c.relfilenode), ',' ORDER BY c.oid)) AS sum
+    FROM tree JOIN pg_class c ON c.oid = tree.relid GROUP BY tree.root
 ), keys AS (
     SELECT r.oid, string_agg(encode(convert_to(a.attname, 'UTF8'), 'hex'), ',' ORDER BY a.attnum) AS names
     FROM roots r
@@ -86,8 +89,9 @@ SELECT r.nspname, r.relname, r.oid,
             WHEN NOT coalesce(l.broken, false) AND (r.relreplident = 'f' OR (r.relreplident = 'i' AND c.indisreplident)
                  OR (r.relreplident = 'd' AND c.indisprimary)) THEN ''
             ELSE 'is not the replica identity' END,
-       coalesce(u.name, '')
-FROM roots r LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
+       coalesce(u.name, ''),
+       coalesce(f.sum, md5(concat_ws(':', r.oid, r.relfilenode))) || '/' || r.relnatts
+FROM roots r LEFT JOIN files f ON f.root = r.oid LEFT JOIN leaves l ON l.root = r.oid LEFT JOIN keys k ON k.oid = r.oid
      LEFT JOIN indexes c ON c.oid = r.oid AND c.name = r.chosen
      LEFT JOIN (SELECT oid, min(name) AS name FROM usable GROUP BY oid) u ON u.oid = r.oid
      LEFT JOIN pg_class t ON t.oid = r.reltoastrelid
@@ -115,6 +119,8 @@ ListedTable ReadTable(const base::PqResult& result, int row) {
     listed.table.key_index = result.Get(row, 12);
     listed.key_index_problem = result.Get(row, 13);
     listed.unique_index = result.Get(row, 14);
+    // As StorageOf makes it of a table looked at alone.
+    listed.table.storage = result.Get(row, 15);
     return listed;
 }
 

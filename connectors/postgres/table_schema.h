@@ -18,10 +18,13 @@ bool SameShape(const Relation& relation, const CatalogTable& table);
 /// The relation message that the server would send for this table now.
 Relation RelationFromCatalog(const CatalogTable& table);
 
-/// `relation` is the truth about columns. Nullability and column ids come from `table` when it still has that
-/// shape, else every column is nullable. Key: the identity columns that `relation` flags; under identity FULL
-/// the catalogue's primary key, and all columns only if the table is gone from the catalogue. Without a whole
-/// key the table is append-only.
+/// TableSchema::storage: "files/columns that it ever had".
+std::string StorageOf(const CatalogTable& table);
+
+/// `relation` is the truth about columns. Nullability comes from `table` when it still has that shape, else
+/// every column is nullable. Ids, fills and versions come from `table` where it is certain which column is
+/// which. Key: the identity columns that `relation` flags; under identity FULL the catalogue's primary key, and
+/// all columns only if the table is gone from the catalogue. Without a whole key the table is append-only.
 sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<CatalogTable>& table,
                            const std::vector<ColumnType>& types);
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "connectors/sdk/schema.h"
 
@@ -17,6 +18,8 @@ struct ColumnType final {
     int scale = -1;
     /// Name of the domain, or array of domains, that was followed; "" otherwise.
     std::string declared_type = {};
+    /// Of an enum, or of an array's elements, in their order.
+    std::vector<std::string> labels = {};
 };
 
 /// A scalar type's row of pg_type, as far as it matters here.

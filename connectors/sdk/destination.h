@@ -41,6 +41,14 @@ struct Checkpoint final {
     uint32_t generation = 0;
     /// Values of the table that stand in `_millrace.dead_letters`.
     int64_t dead_letters = 0;
+    /// See ApplyResult.
+    std::vector<std::string> dropped_columns = {};
+};
+
+/// A type of the destination's own that was added to, in words for people.
+struct TypeChange final {
+    std::string before;
+    std::string after;
 };
 
 struct ApplyResult final {
@@ -54,6 +62,10 @@ struct ApplyResult final {
     std::map<std::string, int64_t> dead_letters = {};
     /// Values of the table that stand there after the batch.
     int64_t dead_letters_standing = 0;
+    /// Columns of the table that the source has no longer and that stand at the destination.
+    std::vector<std::string> dropped_columns = {};
+    /// Types that were made to take the batch's values.
+    std::vector<TypeChange> types_changed = {};
 };
 
 /// One table of one pipeline. Used by one thread at a time, not always the same.
@@ -72,6 +84,12 @@ class TableWriter {
     /// Values that a column cannot hold are treated as batch.refused says.
     /// ResourceExhausted: retry, smaller. FailedPrecondition, PermissionDenied, …: hold the table and show the remedy.
     virtual absl::StatusOr<ApplyResult> Apply(const Batch& batch) = 0;
+
+    /// Drops those of `names` that the source dropped before (see ApplyResult::dropped_columns), in a transaction of its
+    /// own that is fenced as Apply is; returns those that still stand. FailedPrecondition: something depends on one.
+    virtual absl::StatusOr<std::vector<std::string>> DropColumns(const std::vector<std::string>& /*names*/) {
+        return absl::UnimplementedError("this destination drops no columns");
+    }
 };
 
 struct FlushDefaults final {

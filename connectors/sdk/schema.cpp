@@ -69,10 +69,21 @@ uint64_t ComputeSchemaId(const TableSchema& schema) {
         hash.Add(column.nullable);
         hash.Add(column.key_ordinal);
         hash.Add(column.source_id);
-        // Shapes from before this field keep their ids; no integer field is ever as large as this mark.
+        // Shapes from before these fields keep their ids; no integer field is ever as large as their marks.
         if (!column.declared_type.empty()) {
             hash.Add(~uint64_t{0} - 1);
             hash.Add(std::string_view(column.declared_type));
+        }
+        if (column.fill) {
+            hash.Add(~uint64_t{0} - 2);
+            hash.Add(std::string_view(*column.fill));
+        }
+        if (!column.labels.empty()) {
+            hash.Add(~uint64_t{0} - 3);
+            hash.Add(uint64_t{column.labels.size()});
+            for (const std::string& label : column.labels) {
+                hash.Add(std::string_view(label));
+            }
         }
     }
     hash.Add(schema.append_only);

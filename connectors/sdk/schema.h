@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,13 @@ struct Column final {
     /// Full name of the type that the source declares, where source_type names what stands behind it (a domain);
     /// "" otherwise.
     std::string declared_type = {};
+    /// What every row that is older than the column has in it, as the source's text; nullopt: NULL, or not known. A
+    /// row value: whoever hides cells of the column hides this too.
+    std::optional<std::string> fill = {};
+    /// Labels of an enum, or of an array's elements, in their order.
+    std::vector<std::string> labels = {};
+    /// Differs once the source's description of the column has been altered; 0 = unknown. No part of the schema's id.
+    uint64_t source_version = 0;
 
     friend bool operator==(const Column&, const Column&) = default;
 };
@@ -67,6 +75,10 @@ struct TableSchema final {
     bool append_only = false;
     /// Hash of everything above; see ComputeSchemaId.
     uint64_t id = 0;
+    /// Differs once the source has rewritten the rows in place, which no event tells of; "" = unknown. No part of the id.
+    std::string storage = {};
+    /// The source has moved on from this shape: `storage` and the columns' versions are those of a later one.
+    bool behind = false;
 
     /// Indexes of the key columns in key order; empty for append_only.
     [[nodiscard]] std::vector<int> KeyColumns() const;

@@ -36,6 +36,8 @@ struct SourceTable final {
     uint64_t id = 0;
     /// The unique index that the user chose as key (TableSelection::keys); "" = the table's own.
     std::string key_index = {};
+    /// See TableSchema::storage; "" = unknown.
+    std::string storage = {};
 
     [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
 };
@@ -98,6 +100,13 @@ class Source {
     /// Hands every row of the table to `handler.OnChange` as kRead with position {P, first_seq + n}. Returns the number
     /// of rows. Stops with Cancelled when `handler` does.
     virtual absl::StatusOr<int64_t> CopyTable(const SourceTable& table, uint64_t first_seq, ChangeHandler& handler) = 0;
+    /// The shape of the table as it is now, outside any copy; nullptr when there is no such table, or the source cannot say.
+    virtual absl::StatusOr<SchemaPtr> DescribeNow(const SourceTable& /*table*/) { return nullptr; }
+    /// Why the table must be copied anew where its shape was `before` and is `after`: rows may have got values that no
+    /// event carries. "" when the events suffice.
+    [[nodiscard]] virtual std::string WhyCopyAnew(const TableSchema& /*before*/, const TableSchema& /*after*/) const {
+        return {};
+    }
     /// Ends the snapshot. A lock that kept other workers from copying is held until Start succeeds or the object dies.
     virtual absl::Status EndCopy() = 0;
 

@@ -194,6 +194,11 @@ class PipelineService final : public v1::PipelineService::CallbackService {
         return RunNow<v1::Pipeline>(s_, context, "PipelineService/SkipPipelineTable", Noise::kLogged, response,
                                     [&] { return s_.pipelines.SkipTable(*request); });
     }
+    Reactor* ConfirmPipelineTableDrop(Context* context, const v1::ConfirmPipelineTableDropRequest* request,
+                                      v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ConfirmPipelineTableDrop", Noise::kLogged,
+                                    response, [&] { return s_.pipelines.ConfirmDrop(*request); });
+    }
     Reactor* ListPipelineEvents(Context* context, const v1::ListPipelineEventsRequest* request,
                                 v1::ListPipelineEventsResponse* response) override {
         return RunNow<v1::ListPipelineEventsResponse>(s_, context, "PipelineService/ListPipelineEvents",

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "control-plane/api/pipelines.h"
 #include "control-plane/api/resource_access.h"
 #include "control-plane/store/uuid.h"
@@ -123,6 +124,34 @@ absl::StatusOr<v1::Pipeline> Pipelines::SkipTable(const v1::SkipPipelineTableReq
             }
             wanted.set_skip_first_offset(request.first_offset());
             wanted.set_skip_next_offset(request.next_offset());
+            return absl::OkStatus();
+        });
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request) {
+    v1::PipelineEvent event = MakeEvent(v1::PipelineEvent::TYPE_DROP_CONFIRMED,
+                                        "a user confirmed that columns are dropped at the destination");
+    event.set_before(absl::StrJoin(request.columns(), ", "));
+    return OrderTable(
+        request.name(), request.schema(), request.table(), std::move(event),
+        [&](const v1::TableStatus& status, v1::TableOverride& wanted) -> absl::Status {
+            const auto& pending = status.pending_drops();
+            const auto pends = [&](const std::string& column) {
+                return std::find(pending.begin(), pending.end(), column) != pending.end();
+            };
+            if (request.columns().empty() ||
+                !std::all_of(request.columns().begin(), request.columns().end(), pends)) {
+                return base::MakeError(
+                    absl::StatusCode::kFailedPrecondition, "DROP_NOT_PENDING",
+                    absl::StrCat("Of ", request.schema(), ".", request.table(),
+                                 pending.empty() ? " no drop is pending"
+                                                 : absl::StrCat(" the drop of these columns is pending: ",
+                                                                absl::StrJoin(pending, ", ")),
+                                 "."),
+                    "Name columns whose drop pends; `millrace table list` shows them.");
+            }
+            wanted.set_drop_counter(wanted.drop_counter() + 1);
+            *wanted.mutable_drop_columns() = request.columns();
             return absl::OkStatus();
         });
 }

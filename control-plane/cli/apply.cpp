@@ -113,6 +113,10 @@ v1::PipelineSpec::RefusedValues RefusedOf(const std::string& text) {
                             : v1::PipelineSpec::REFUSED_VALUES_DEAD_LETTER;
 }
 
+std::string DroppedText(v1::PipelineSpec::DroppedColumns dropped) {
+    return dropped == v1::PipelineSpec::DROPPED_COLUMNS_DROP ? "drop" : "keep";
+}
+
 void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after, Diff& diff) {
     diff.Field("source", before.source(), after.source());
     diff.Field("destination", before.destination(), after.destination());
@@ -121,6 +125,7 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("keys", KeysText(before.keys()), KeysText(after.keys()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
+    diff.Field("dropped_columns", DroppedText(before.dropped_columns()), DroppedText(after.dropped_columns()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
 }
 
@@ -140,6 +145,8 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
             static_cast<int32_t>((declared.flush_seconds - static_cast<double>(whole)) * 1e9));
     }
     spec.set_refused_values(RefusedOf(declared.refused_values));
+    spec.set_dropped_columns(declared.dropped_columns == "drop" ? v1::PipelineSpec::DROPPED_COLUMNS_DROP
+                                                                : v1::PipelineSpec::DROPPED_COLUMNS_KEEP);
     spec.set_desired_state(declared.paused ? v1::PipelineSpec::DESIRED_STATE_PAUSED
                                            : v1::PipelineSpec::DESIRED_STATE_RUNNING);
     return spec;

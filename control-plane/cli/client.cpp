@@ -214,6 +214,10 @@ absl::StatusOr<v1::Pipeline> Client::ResyncTable(const v1::ResyncPipelineTableRe
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResyncPipelineTable, request);
 }
 
+absl::StatusOr<v1::Pipeline> Client::ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ConfirmPipelineTableDrop, request);
+}
+
 absl::StatusOr<v1::Pipeline> Client::SkipTable(const v1::SkipPipelineTableRequest& request) {
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::SkipPipelineTable, request);
 }

@@ -42,6 +42,7 @@ class Client final {
     absl::StatusOr<v1::Pipeline> PauseTable(const v1::PausePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResumeTable(const v1::ResumePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request);
     absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
     absl::StatusOr<v1::ListPipelineEventsResponse> ListEvents(const v1::ListPipelineEventsRequest& request);
     absl::StatusOr<std::string> MarkSourcePosition(const std::string& name);

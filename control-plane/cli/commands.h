@@ -88,6 +88,9 @@ absl::Status OrderTable(Client& client, const Scope& scope, const std::string& v
 /// Shows what the table is held at; passes over it only when `offsets` ("FIRST-LAST") repeats that range.
 absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id, const std::string& table,
                        const std::string& offsets);
+/// Drops the columns that pend, or those of `columns` ("a,b"), at the destination.
+absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& id, const std::string& table,
+                         const std::string& columns);
 /// The last 100 events; `follow`: and every new one, for ever.
 absl::Status ShowEvents(Client& client, const Scope& scope, const std::string& id, const std::string& output,
                         bool follow);

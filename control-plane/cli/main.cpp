@@ -35,6 +35,7 @@ struct Arguments final {
     bool follow = false;
     std::string table;
     std::string offsets;
+    std::string columns;
     std::string goal = "caught-up";
     std::string timeout = "5m";
     std::string replicate_timeout = "1h";
@@ -272,6 +273,13 @@ void AddTable(CLI::App& app, Arguments& a, Action& action) {
     skip->callback([&a, &action] {
         action = [&a](Client& client, const Scope& scope) {
             return SkipTable(client, scope, a.id, a.table, a.offsets);
+        };
+    });
+    CLI::App* drop = add("confirm-drop", "Drop columns at the destination that the source has dropped");
+    drop->add_option("--columns", a.columns, "NAME,…; default: all whose drop is pending");
+    drop->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return ConfirmDrop(client, scope, a.id, a.table, a.columns);
         };
     });
     CLI::App* events = app.add_subcommand("events", "What happened to a pipeline; the last 100 events");

@@ -66,6 +66,11 @@ class Reader final {
                 return BadFile(file_, "'refused_values' is 'dead-letter', 'hold' or 'text', not '" +
                                           declared.refused_values + "'");
             }
+        } else if (key == "dropped_columns") {
+            declared.dropped_columns = node.as<std::string>();
+            if (declared.dropped_columns != "keep" && declared.dropped_columns != "drop") {
+                return BadFile(file_, "'dropped_columns' is 'keep' or 'drop', not '" + declared.dropped_columns + "'");
+            }
         } else if (key == "state") {
             const auto state = node.as<std::string>();
             if (state != "running" && state != "paused") {

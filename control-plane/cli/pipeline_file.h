@@ -27,6 +27,8 @@ struct PipelineFile final {
     bool paused = false;
     /// "dead-letter", "hold" or "text".
     std::string refused_values = "dead-letter";
+    /// "keep" or "drop".
+    std::string dropped_columns = "keep";
 };
 
 /// InvalidArgument, reason FILE_INVALID, names `file` and the line or field that is wrong.

@@ -53,6 +53,7 @@ ordered_json TableJson(const v1::TableStatus& table) {
             {"rows", table.rows_applied()},
             {"rows_copied", table.rows_copied()},
             {"dead_letters", table.dead_letters()},
+            {"pending_drops", std::vector<std::string>(table.pending_drops().begin(), table.pending_drops().end())},
             {"batches", table.batches_applied()},
             {"append_only", table.append_only()},
             {"worker", table.worker_id()},

@@ -1,6 +1,7 @@
 // How the tables of a pipeline and its events look.
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_join.h"
 #include "control-plane/cli/render.h"
 
 namespace millrace::cli {
@@ -53,11 +54,12 @@ std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events) {
 
 std::string RenderTables(const v1::PipelineStatus& status) {
     std::vector<std::vector<std::string>> rows{
-        {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "WORKER", "ERROR"}};
+        {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "DROPS PENDING", "WORKER", "ERROR"}};
     for (const v1::TableStatus& table : status.tables()) {
         rows.push_back({table.schema() + "." + table.table(), StateWord(table.state()),
                         HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()),
-                        OffsetRange(table.held_first_offset(), table.held_next_offset()), table.worker_id(),
+                        OffsetRange(table.held_first_offset(), table.held_next_offset()),
+                        absl::StrJoin(table.pending_drops(), ", "), table.worker_id(),
                         WithRemedy(table.error(), table.remedy())});
     }
     return RenderTable(rows);
@@ -73,6 +75,7 @@ std::string TablesAsJson(const v1::PipelineStatus& status) {
                           {"lag_bytes", table.lag_bytes()},
                           {"held_first_offset", table.held_first_offset()},
                           {"held_next_offset", table.held_next_offset()},
+                          {"pending_drops", std::vector<std::string>(table.pending_drops().begin(), table.pending_drops().end())},
                           {"worker", table.worker_id()},
                           {"error", table.error()},
                           {"error_reason", table.error_reason()},

@@ -3,6 +3,8 @@
 #include <optional>
 #include <thread>
 
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "control-plane/cli/commands.h"
 #include "control-plane/cli/render.h"
@@ -147,6 +149,26 @@ absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id
     RETURN_IF_ERROR(client.SkipTable(request).status());
     std::printf("Table %s passes over offsets %s; `millrace table resync` brings the rows back.\n",
                 table.c_str(), range.c_str());
+    return absl::OkStatus();
+}
+
+absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& id, const std::string& table,
+                         const std::string& columns) {
+    ASSIGN_OR_RETURN(auto request, Naming<v1::ConfirmPipelineTableDropRequest>(scope, id, table));
+    for (const auto name : absl::StrSplit(columns, ',', absl::SkipEmpty())) {
+        request.add_columns(std::string(name));
+    }
+    if (request.columns().empty()) {
+        ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
+        for (const v1::TableStatus& status : pipeline.status().tables()) {
+            if (status.schema() == request.schema() && status.table() == request.table()) {
+                *request.mutable_columns() = status.pending_drops();
+            }
+        }
+    }
+    RETURN_IF_ERROR(client.ConfirmDrop(request).status());
+    std::printf("Table %s: dropped at the destination: %s\n", table.c_str(),
+                absl::StrJoin(request.columns(), ", ").c_str());
     return absl::OkStatus();
 }
 

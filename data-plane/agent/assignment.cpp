@@ -61,6 +61,19 @@ absl::StatusOr<sdk::RefusedValues> Refused(v1::PipelineSpec::RefusedValues proto
     }
 }
 
+absl::StatusOr<bool> DropsColumns(v1::PipelineSpec::DroppedColumns proto) {
+    switch (proto) {
+        case v1::PipelineSpec::DROPPED_COLUMNS_UNSPECIFIED:
+        case v1::PipelineSpec::DROPPED_COLUMNS_KEEP:
+            return false;
+        case v1::PipelineSpec::DROPPED_COLUMNS_DROP:
+            return true;
+        default:
+            return Invalid("what becomes of dropped columns is nothing that this worker knows",
+                           "Upgrade the worker, or set dropped_columns to keep or drop.");
+    }
+}
+
 absl::Status CheckState(const v1::PipelineSpec& spec) {
     switch (spec.desired_state()) {
         case v1::PipelineSpec::DESIRED_STATE_RUNNING:
@@ -162,6 +175,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     }
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
+    ASSIGN_OR_RETURN(config.drop_columns, DropsColumns(proto.spec().dropped_columns()));
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
         config.overrides.push_back({.schema = table.schema(),
                                     .table = table.table(),
@@ -169,7 +183,9 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
                                     .resync_counter = table.resync_counter(),
                                     .resume_counter = table.resume_counter(),
                                     .skip_first = table.skip_first_offset(),
-                                    .skip_next = table.skip_next_offset()});
+                                    .skip_next = table.skip_next_offset(),
+                                    .drop_counter = table.drop_counter(),
+                                    .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()}});
     }
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {

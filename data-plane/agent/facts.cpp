@@ -65,6 +65,12 @@ v1::PipelineEvent::Type Type(events::EventType type) {
             return v1::PipelineEvent::TYPE_TABLE_HELD;
         case events::EventType::kTableRecovered:
             return v1::PipelineEvent::TYPE_TABLE_RECOVERED;
+        case events::EventType::kDropPending:
+            return v1::PipelineEvent::TYPE_DROP_PENDING;
+        case events::EventType::kColumnsDropped:
+            return v1::PipelineEvent::TYPE_COLUMNS_DROPPED;
+        case events::EventType::kTableResync:
+            return v1::PipelineEvent::TYPE_TABLE_RESYNC;
         case events::EventType::kTableSkipped:
             return v1::PipelineEvent::TYPE_TABLE_SKIPPED;
         case events::EventType::kCopyStarted:
@@ -116,6 +122,7 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     proto->set_rows_applied(facts.rows_applied);
     proto->set_batches_applied(facts.batches);
     proto->set_dead_letters(facts.dead_letters);
+    proto->mutable_pending_drops()->Assign(facts.pending_drops.begin(), facts.pending_drops.end());
     proto->set_lag_records(facts.records_waiting);
     proto->set_lag_bytes(facts.bytes_waiting);
     proto->set_lag_seconds(facts.lag_seconds);

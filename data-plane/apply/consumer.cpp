@@ -146,7 +146,9 @@ TableOrders Consumer::Impl::OrdersFor(const std::string& topic) const {
                     .resync_counter = wanted.resync_counter,
                     .resume_counter = wanted.resume_counter,
                     .skip_first = wanted.skip_first,
-                    .skip_next = wanted.skip_next};
+                    .skip_next = wanted.skip_next,
+                    .drop_counter = wanted.drop_counter,
+                    .drop_columns = wanted.drop_columns};
         }
     }
     return {};
@@ -214,7 +216,7 @@ std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) 
     TableIdentity identity{++actors_made, {pipeline.name, pipeline.uid, topic}, [this, topic] {
                                return schemas.TableOf(topic);
                            },
-                           pipeline.refused};
+                           pipeline.refused, pipeline.drop_columns};
     // A table that is paused from the start is to be named too.
     if (const auto name = config::TableOfTopic(kafka.topic_prefix, pipeline.id, topic)) {
         identity.schema = name->schema;

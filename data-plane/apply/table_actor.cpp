@@ -95,6 +95,9 @@ std::optional<TimePoint> TableActor::Advance(TimePoint now) {
     if (!taken_over_) {
         return TakeOver(now);
     }
+    if (!sealed_ && !confirmed_drops_.empty()) {
+        return DropConfirmed(now);
+    }
     return sealed_ ? ApplySealed(now) : Drain(now);
 }
 
@@ -136,6 +139,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
         const std::lock_guard lock(mutex_);
         facts_.dead_letters = checkpoint->dead_letters;
     }
+    NoteDropped(checkpoint->dropped_columns, false);
     checkpoint_offset_ = checkpoint->next_offset;
     BeginSkip(checkpoint->next_offset);
     folder_.Reset(checkpoint->generation);
@@ -271,6 +275,13 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
         facts_.last_applied_time_us = clock_.WallMicros();
         oldest_us_ = 0;
         stalled_us_ = 0;
+    }
+    NoteDropped(result.dropped_columns, true);
+    for (const sdk::TypeChange& change : result.types_changed) {
+        RecordEvent({.type = events::EventType::kSchemaChanged,
+                     .before = change.before,
+                     .after = change.after,
+                     .message = "a type of the destination has got what was added to it at the source"});
     }
     NoteOldestTaken();
     Recovered();

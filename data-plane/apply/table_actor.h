@@ -48,6 +48,8 @@ struct TableIdentity final {
     /// Asked once a step until it answers; may block. NotFound is retried.
     std::function<absl::StatusOr<sdk::TableTarget>()> target;
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
+    /// Columns that the source dropped pend until their drop is confirmed; false: they stay.
+    bool drop_columns = false;
     /// Names as far as they are known before the table is taken over.
     std::string schema = {};
     std::string table = {};
@@ -63,6 +65,9 @@ struct TableOrders final {
     /// Offsets [first, next) are passed over when the table is taken over exactly at `skip_first`.
     int64_t skip_first = 0;
     int64_t skip_next = 0;
+    /// Rises with every confirmation that `drop_columns` are dropped at the destination.
+    int64_t drop_counter = 0;
+    std::vector<std::string> drop_columns = {};
 };
 
 /// Steps run one at a time (WorkerPool); everything else from any thread, followed by a wake-up of the job.
@@ -116,9 +121,13 @@ class TableActor final : public WorkerPool::Job {
     std::optional<TimePoint> SeekTruncate(bool patiently, TimePoint now);
     /// The end was reached without the truncate that is looked for.
     std::optional<TimePoint> EndSeek(TimePoint now);
+    /// Drops what was confirmed.
+    std::optional<TimePoint> DropConfirmed(TimePoint now);
+    void NoteDropped(const std::vector<std::string>& columns, bool news);
     void NoteHeldRange(const absl::Status& status, Stage stage);
     void RecordEvent(events::EventType type, std::string message, std::string position = {},
                      std::string id = {});
+    void RecordEvent(events::Event event);
     std::optional<TimePoint> SealAndApply(TimePoint now);
     std::optional<TimePoint> ApplySealed(TimePoint now);
     void OnApplied(const sdk::ApplyResult& result, TimePoint began);
@@ -183,6 +192,7 @@ class TableActor final : public WorkerPool::Job {
     bool seek_patiently_ = false;
     bool ordered_ = false;
     TableOrders orders_;
+    std::vector<std::string> confirmed_drops_;
     absl::Status held_error_;
     base::Backoff backoff_;
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace millrace::apply {
 
@@ -41,6 +42,8 @@ struct TableFacts final {
     int64_t batches = 0;
     /// Values that stand in the destination's dead letters.
     int64_t dead_letters = 0;
+    /// Columns that the source dropped and whose drop awaits confirmation.
+    std::vector<std::string> pending_drops;
 
     /// Fetched and not applied yet.
     int64_t records_waiting = 0;

@@ -1,4 +1,8 @@
 // What verbs ask of one table: pausing it alone, passing over what it is held at.
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -40,6 +44,9 @@ void TableActor::TakeOrders() {
                       (orders_.skip_first != before.skip_first || orders_.skip_next != before.skip_next);
     if (orders_.resume_counter > before.resume_counter || skip) {
         kicked_ = true;
+    }
+    if (orders_.drop_counter > before.drop_counter) {
+        confirmed_drops_ = orders_.drop_columns;
     }
     if (orders_.resync_counter > before.resync_counter) {
         // A table that works meets the copy by itself.
@@ -103,6 +110,43 @@ std::optional<TimePoint> TableActor::EndSeek(TimePoint now) {
     return retry_at_;
 }
 
+std::optional<TimePoint> TableActor::DropConfirmed(TimePoint now) {
+    const auto left = writer_->DropColumns(confirmed_drops_);
+    const std::string columns = absl::StrJoin(confirmed_drops_, ", ");
+    if (!left.ok() && Decide(left.status()) != Remediation::kHold && Decide(left.status()) != Remediation::kFail) {
+        return OnError(left.status(), Stage::kApply, now);
+    }
+    confirmed_drops_.clear();
+    RecordEvent({.type = events::EventType::kColumnsDropped,
+                 .before = columns,
+                 .message = left.ok() ? "the columns were dropped at the destination"
+                                      : base::Concat("the columns could not be dropped: ", left.status().message())});
+    if (left.ok()) {
+        NoteDropped(*left, false);
+    }
+    return now;
+}
+
+void TableActor::NoteDropped(const std::vector<std::string>& columns, bool news) {
+    if (!identity_.drop_columns) {
+        return;
+    }
+    std::vector<std::string> fresh;
+    {
+        const std::lock_guard lock(mutex_);
+        std::ranges::copy_if(columns, std::back_inserter(fresh), [&](const std::string& column) {
+            return std::ranges::find(facts_.pending_drops, column) == facts_.pending_drops.end();
+        });
+        facts_.pending_drops = columns;
+    }
+    if (news && !fresh.empty()) {
+        RecordEvent({.type = events::EventType::kDropPending,
+                     .before = absl::StrJoin(fresh, ", "),
+                     .message = "the source dropped columns; their drop at the destination awaits "
+                                "`millrace table confirm-drop`"});
+    }
+}
+
 void TableActor::NoteHeldRange(const absl::Status& status, Stage stage) {
     int64_t next = 0;
     if (stage == Stage::kApply && sealed_) {
@@ -118,8 +162,11 @@ void TableActor::NoteHeldRange(const absl::Status& status, Stage stage) {
 
 void TableActor::RecordEvent(events::EventType type, std::string message, std::string position,
                              std::string id) {
-    events::Event event{
-        .type = type, .message = std::move(message), .position = std::move(position), .id = std::move(id)};
+    RecordEvent(
+        {.type = type, .message = std::move(message), .position = std::move(position), .id = std::move(id)});
+}
+
+void TableActor::RecordEvent(events::Event event) {
     {
         const std::lock_guard lock(mutex_);
         event.schema = facts_.schema;

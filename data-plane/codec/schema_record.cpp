@@ -32,6 +32,11 @@ sdk::Column FromRecord(const v1::ColumnSchema& record) {
     column.key_ordinal = record.key_ordinal();
     column.source_id = record.source_id();
     column.declared_type = record.declared_type();
+    if (record.has_fill_value()) {
+        column.fill = record.fill_value();
+    }
+    column.labels.assign(record.labels().begin(), record.labels().end());
+    column.source_version = record.source_version();
     return column;
 }
 
@@ -46,6 +51,11 @@ void ToRecord(const sdk::Column& column, v1::ColumnSchema& record) {
     record.set_key_ordinal(column.key_ordinal);
     record.set_source_id(column.source_id);
     record.set_declared_type(column.declared_type);
+    if (column.fill) {
+        record.set_fill_value(*column.fill);
+    }
+    record.mutable_labels()->Assign(column.labels.begin(), column.labels.end());
+    record.set_source_version(column.source_version);
 }
 
 }  // namespace
@@ -58,6 +68,7 @@ std::string EncodeSchema(const sdk::TableSchema& schema) {
     record.set_table(schema.table);
     record.set_source_table_id(schema.source_table_id);
     record.set_append_only(schema.append_only);
+    record.set_storage(schema.storage);
     for (const sdk::Column& column : schema.columns) {
         ToRecord(column, *record.add_columns());
     }
@@ -77,6 +88,7 @@ absl::StatusOr<sdk::SchemaPtr> DecodeSchema(std::string_view bytes) {
     schema->table = record.table();
     schema->source_table_id = record.source_table_id();
     schema->append_only = record.append_only();
+    schema->storage = record.storage();
     schema->columns.reserve(static_cast<std::size_t>(record.columns_size()));
     for (const v1::ColumnSchema& column : record.columns()) {
         if (!KnownType(column.logical_type()) || !KnownType(column.element_type())) {

@@ -48,6 +48,9 @@ struct TableOverride final {
     /// Kafka offsets [first, next) that are passed over while the table stands exactly at `first`.
     int64_t skip_first = 0;
     int64_t skip_next = 0;
+    /// Rises with every confirmation that `drop_columns` are dropped at the destination.
+    int64_t drop_counter = 0;
+    std::vector<std::string> drop_columns = {};
 
     friend bool operator==(const TableOverride&, const TableOverride&) = default;
 };
@@ -66,6 +69,8 @@ struct PipelineConfig final {
     bool removed = false;
     FlushRules flush;
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
+    /// Columns that the source has dropped wait at the destination for a confirmation, instead of staying for good.
+    bool drop_columns = false;
     std::vector<TableOverride> overrides;
 };
 

@@ -20,6 +20,9 @@ enum class EventType {
     kCopyFinished,
     kPublisherTakeover,
     kTablesChanged,
+    kTableResync,
+    kDropPending,
+    kColumnsDropped,
 };
 
 struct Event final {

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "base/status.h"
+#include "data-plane/codec/event_codec.h"
 #include "data-plane/publish/stream_position.h"
 #include "millrace/v1/change_event.pb.h"
 
@@ -36,6 +37,10 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
     if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
         return Malformed(key);
     }
+    sdk::SchemaPtr schema;
+    if (!proto.schema_record().empty()) {
+        ASSIGN_OR_RETURN(schema, codec::DecodeSchema(proto.schema_record()));
+    }
     state.tables[proto.topic()] = {.schema = proto.schema(),
                                    .table = proto.table(),
                                    .topic = proto.topic(),
@@ -45,7 +50,8 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .resync_counter = proto.resync_counter(),
                                    .source_table_id = proto.source_table_id(),
                                    .schema_id = proto.schema_id(),
-                                   .columns = {proto.columns().begin(), proto.columns().end()}};
+                                   .columns = {proto.columns().begin(), proto.columns().end()},
+                                   .schema_of_last = std::move(schema)};
     return absl::OkStatus();
 }
 
@@ -87,6 +93,9 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_source_table_id(table.source_table_id);
     proto.set_schema_id(table.schema_id);
     proto.mutable_columns()->Assign(table.columns.begin(), table.columns.end());
+    if (table.schema_of_last) {
+        proto.set_schema_record(codec::EncodeSchema(*table.schema_of_last));
+    }
     return proto.SerializeAsString();
 }
 

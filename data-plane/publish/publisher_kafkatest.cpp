@@ -132,6 +132,25 @@ TEST_F(PublisherTest, CopiesThenStreams) {
     EXPECT_EQ(publisher_->Facts().state, PublisherState::kStreaming);
 }
 
+TEST_F(PublisherTest, ATableWhoseRowsWereRewrittenIsCopiedAnewAndNothingIsPublishedInBetween) {
+    database_.Commit({{.table = "a", .id = "1"}});
+    Run();
+    AwaitDurable(database_.Commit({{.table = "a", .id = "2"}, {.table = "b", .id = "x"}}));
+    database_.Rewrite("a");
+    AwaitDurable(database_.Commit({{.table = "b", .id = "y"}, {.table = "a", .id = "3"}, {.table = "b", .id = "z"}}));
+    AwaitDurable(database_.Commit({{.table = "a", .id = "4"}}));
+    EXPECT_EQ(Ids("a"), (std::vector<std::string>{"1", "2", "1", "2", "3", "4"}));
+    EXPECT_EQ(Ids("b"), (std::vector<std::string>{"x", "y", "z"})) << "the other table neither stops nor repeats";
+    const std::vector<Seen> seen = Read("a");
+    EXPECT_EQ(seen[3].op, sdk::Op::kTruncate) << "before the copy";
+    EXPECT_EQ(seen.back().op, sdk::Op::kInsert);
+    Stop();
+    // What was rewritten and is known does not ask again.
+    Run();
+    AwaitDurable(database_.Commit({{.table = "a", .id = "5"}}));
+    EXPECT_EQ(Ids("a").size(), 7U);
+}
+
 TEST_F(PublisherTest, ABrokenConnectionInMidTransactionLeavesNeitherGapNorDuplicate) {
     Run();
     AwaitDurable(1000);

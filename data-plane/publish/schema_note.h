@@ -11,7 +11,7 @@ namespace millrace::publish {
 /// Makes `schema` the one of the table's last record and records the change of columns, if there is one. True
 /// when `table` has changed and must be written with the record. The same change at the same position has the
 /// same event id however often it is noticed.
-bool NoteSchema(TableState& table, const sdk::TableSchema& schema, const sdk::Position& position,
+bool NoteSchema(TableState& table, const sdk::SchemaPtr& schema, const sdk::Position& position,
                 const events::Recorder& recorder);
 
 }  // namespace millrace::publish

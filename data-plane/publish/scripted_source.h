@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -42,6 +43,11 @@ class ScriptedDatabase final {
         const std::lock_guard lock(mutex_);
         tables_.push_back(name);
     }
+    /// Rows of the table get other values, of which the log says nothing.
+    void Rewrite(const std::string& table) {
+        const std::lock_guard lock(mutex_);
+        storage_[table] += "'";
+    }
     /// The connection breaks after `changes` more changes were handed over.
     void BreakAfter(int changes) {
         const std::lock_guard lock(mutex_);
@@ -67,6 +73,7 @@ class ScriptedDatabase final {
     bool slot_taken_ = false;
     int break_after_ = -1;
     std::vector<uint64_t> acknowledged_;
+    std::map<std::string, std::string> storage_;
 };
 
 class ScriptedSource final : public sdk::Source {
@@ -80,7 +87,8 @@ class ScriptedSource final : public sdk::Source {
         std::vector<sdk::SourceTable> tables;
         for (const std::string& name : database_.tables_) {
             if (selection.Selects("public", name)) {
-                tables.push_back({.schema = "public", .table = name, .key = {"id"}});
+                tables.push_back(
+                    {.schema = "public", .table = name, .key = {"id"}, .storage = "files" + database_.storage_[name]});
             }
         }
         return tables;
@@ -101,6 +109,13 @@ class ScriptedSource final : public sdk::Source {
 
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override {
         return SchemaOf(table.table);
+    }
+    absl::StatusOr<sdk::SchemaPtr> DescribeNow(const sdk::SourceTable& table) override {
+        return SchemaOf(table.table);
+    }
+    [[nodiscard]] std::string WhyCopyAnew(const sdk::TableSchema& before,
+                                          const sdk::TableSchema& after) const override {
+        return before.storage == after.storage ? "" : "its rows were rewritten";
     }
 
     absl::StatusOr<int64_t> CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
@@ -170,7 +185,8 @@ class ScriptedSource final : public sdk::Source {
     absl::Status Remove() override { return absl::OkStatus(); }
 
  private:
-    static sdk::SchemaPtr SchemaOf(const std::string& table) {
+    sdk::SchemaPtr SchemaOf(const std::string& table) {
+        const std::lock_guard lock(database_.mutex_);
         auto schema = std::make_shared<sdk::TableSchema>();
         schema->source = "scripted";
         schema->schema = "public";
@@ -178,6 +194,7 @@ class ScriptedSource final : public sdk::Source {
         schema->columns = {{.name = "id", .source_type = "text", .nullable = false, .key_ordinal = 1},
                            {.name = "value", .source_type = "text"}};
         schema->id = sdk::ComputeSchemaId(*schema);
+        schema->storage = "files" + database_.storage_[table];
         return schema;
     }
 
@@ -194,7 +211,7 @@ class ScriptedSource final : public sdk::Source {
         return absl::OkStatus();
     }
 
-    static absl::Status Hand(const ScriptedDatabase::Change& change, sdk::Op op, sdk::Position position,
+    absl::Status Hand(const ScriptedDatabase::Change& change, sdk::Op op, sdk::Position position,
                              sdk::ChangeHandler& handler) {
         const std::vector<sdk::Cell> row{sdk::Cell::Value(change.id), sdk::Cell::Value(change.value)};
         sdk::ChangeEvent event;

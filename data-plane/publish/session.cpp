@@ -8,10 +8,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/config/topic_name.h"
 #include "data-plane/publish/schema_note.h"
-#include "data-plane/publish/stream_writer.h"
 #include "data-plane/publish/table_copier.h"
 
 namespace millrace::publish {
@@ -48,6 +48,11 @@ TableIdentities IdentitiesOf(const std::vector<sdk::SourceTable>& tables) {
         all.insert(IdentityOf(table));
     }
     return all;
+}
+
+/// It has got a key, or lost it, since its last record: updates and deletes are published only of tables with one.
+bool IsKeyedAnew(const sdk::SourceTable& table, const TableState& state) {
+    return state.copied && state.schema_of_last && state.schema_of_last->append_only != table.key.empty();
 }
 
 }  // namespace
@@ -319,7 +324,7 @@ std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
     for (const sdk::SourceTable& table : tables_) {
         const TableState& state = StateOf(table);
         const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
-        if (!state.copied || another ||
+        if (!state.copied || another || IsKeyedAnew(table, state) ||
             surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter) {
             missing.push_back(&table);
         }
@@ -348,6 +353,12 @@ absl::Status Session::CopyNewTables() {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
         ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/false));
         MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
+        for (const sdk::SourceTable* table : missing) {
+            if (const TableState& state = StateOf(*table); IsKeyedAnew(*table, state)) {
+                RecordCopyAnew(state, table->key.empty() ? "it has no key any more" : "it has got a key",
+                               {writer_->durable().end, 0});
+            }
+        }
         RETURN_IF_ERROR(CopyAll(missing, at));
         RETURN_IF_ERROR(source_->EndCopy());
     }
@@ -355,7 +366,10 @@ absl::Status Session::CopyNewTables() {
 }
 
 absl::Status Session::Stream() {
-    StreamWriter stream(*writer_, control_.tables, surroundings_.recorder);
+    StreamWriter stream(
+        *writer_, control_.tables,
+        [this](const auto& before, const auto& after) { return source_->WhyCopyAnew(before, after); },
+        surroundings_.recorder);
     last_listing_ = steady_clock::now();
     ShowTables();
     board_.Update([](PublisherFacts& facts) {
@@ -367,9 +381,13 @@ absl::Status Session::Stream() {
     base::LogInfo("streaming", {{"pipeline", pipeline_.name}, {"generation", writer_->durable().generation}});
     bool changed = false;
     while (!stop_.stop_requested() && !changed) {
-        ASSIGN_OR_RETURN(const int handled, source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll));
+        const absl::StatusOr<int> handled = source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll);
         MILLRACE_FAILPOINT("publish.after_poll");
-        RETURN_IF_ERROR(stream.CommitIfDue(handled < kMaxEventsPerPoll));
+        if (stream.wanted_copy()) {
+            return LeaveToCopy(*stream.wanted_copy());
+        }
+        RETURN_IF_ERROR(handled.status());
+        RETURN_IF_ERROR(stream.CommitIfDue(*handled < kMaxEventsPerPoll));
         MILLRACE_FAILPOINT("publish.before_acknowledge");
         source_->Acknowledge(writer_->durable().end);
         MILLRACE_FAILPOINT("publish.after_acknowledge");
@@ -383,6 +401,29 @@ absl::Status Session::Stream() {
     MILLRACE_FAILPOINT("publish.after_finish");
     source_->Acknowledge(writer_->durable().end);
     return source_->SendFeedback(/*now=*/true);
+}
+
+// What was published before the change stays, and the position stands before it: the source sends it again to the next
+// session, whose copy contains it.
+absl::Status Session::LeaveToCopy(const WantedCopy& wanted) {
+    TableState& table = *wanted.table;
+    table.copied = false;
+    RETURN_IF_ERROR(writer_->WriteTableState(table));
+    RETURN_IF_ERROR(writer_->Commit());
+    RecordCopyAnew(table, wanted.reason, wanted.position);
+    return absl::OkStatus();
+}
+
+void Session::RecordCopyAnew(const TableState& table, const std::string& reason, const sdk::Position& position) {
+    surroundings_.recorder.Record(
+        {.type = events::EventType::kTableResync,
+         .schema = table.schema,
+         .table = table.table,
+         .message = base::Concat("the table is copied anew: ", reason),
+         .position = PositionText(position.commit),
+         .id = base::Concat("resync-", table.topic, "-", position.commit, "-", position.seq)});
+    base::LogInfo("a table is copied anew",
+                  {{"table", base::Concat(table.schema, ".", table.table)}, {"reason", reason}});
 }
 
 absl::StatusOr<bool> Session::TablesChanged() {
@@ -399,12 +440,44 @@ absl::StatusOr<bool> Session::TablesChanged() {
     ASSIGN_OR_RETURN(const std::vector<sdk::SourceTable> tables, source_->ListTables(pipeline_.selection));
     last_listing_ = steady_clock::now();
     listing_took_ = last_listing_ - now;
+    ASSIGN_OR_RETURN(const bool rewritten, LeaveRewritten(tables));
+    if (rewritten) {
+        return true;
+    }
     // With none left there is nothing to go on with: what comes of the old ones is still to be read.
     if (tables.empty() || IdentitiesOf(tables) == IdentitiesOf(tables_)) {
         return false;
     }
     RecordTableListChange(tables);
     return true;
+}
+
+absl::StatusOr<bool> Session::LeaveRewritten(const std::vector<sdk::SourceTable>& tables) {
+    bool left = false;
+    for (const sdk::SourceTable& table : tables) {
+        const std::string topic =
+            config::TableTopic(kafka_.topic_prefix, pipeline_.id, table.schema, table.table);
+        const auto found = control_.tables.find(topic);
+        if (found == control_.tables.end() || !found->second.copied || !found->second.schema_of_last ||
+            table.storage.empty() || found->second.source_table_id != table.id ||
+            table.storage == found->second.schema_of_last->storage || table.storage == harmless_storage_[topic]) {
+            continue;
+        }
+        ASSIGN_OR_RETURN(const sdk::SchemaPtr now, source_->DescribeNow(table));
+        if (now == nullptr) {
+            continue;
+        }
+        std::string reason = source_->WhyCopyAnew(*found->second.schema_of_last, *now);
+        if (reason.empty()) {
+            harmless_storage_[topic] = table.storage;
+            continue;
+        }
+        RETURN_IF_ERROR(LeaveToCopy({.table = &found->second,
+                                     .reason = std::move(reason),
+                                     .position = {writer_->durable().end, 0}}));
+        left = true;
+    }
+    return left;
 }
 
 void Session::RecordTableListChange(const std::vector<sdk::SourceTable>& now) {

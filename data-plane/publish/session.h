@@ -2,6 +2,7 @@
 /// Not for: retrying (publisher).
 #pragma once
 
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,7 @@
 #include "data-plane/bus/producer.h"
 #include "data-plane/publish/publisher.h"
 #include "data-plane/publish/stream_position.h"
+#include "data-plane/publish/stream_writer.h"
 #include "data-plane/publish/transaction_writer.h"
 
 namespace millrace::publish {
@@ -51,10 +53,15 @@ class Session final {
     absl::Status ForgetLeftTables();
     /// Whether a new session would publish other tables, or copy one that this one has not.
     absl::StatusOr<bool> TablesChanged();
+    /// Copies anew what was rewritten at the source although no change of a row has told of it. Whether there is any.
+    absl::StatusOr<bool> LeaveRewritten(const std::vector<sdk::SourceTable>& tables);
     void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
     void Lead();
     absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
     absl::Status Stream();
+    /// Nothing more of the table is published until it has been copied anew, by the next session.
+    absl::Status LeaveToCopy(const WantedCopy& wanted);
+    void RecordCopyAnew(const TableState& table, const std::string& reason, const sdk::Position& position);
     absl::Status KeepAlive();
     absl::Status Housekeeping(int64_t events);
     absl::Status ReadControl();
@@ -83,6 +90,8 @@ class Session final {
     std::chrono::steady_clock::time_point last_heartbeat_{};
     std::chrono::steady_clock::time_point last_listing_{};
     std::chrono::steady_clock::duration listing_took_{};
+    /// Storage of tables, by topic, of which it is known that their rows need no copy.
+    std::map<std::string, std::string> harmless_storage_;
     uint64_t wanted_version_ = 0;
     bool leads_ = false;
     int64_t events_before_ = 0;

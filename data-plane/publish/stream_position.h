@@ -30,6 +30,8 @@ struct TableState final {
     /// Schema of the last record written, and its columns as "name type".
     uint64_t schema_id = 0;
     std::vector<std::string> columns;
+    /// That schema whole, with what is known of the rows' storage; nullptr before the first.
+    sdk::SchemaPtr schema_of_last;
 };
 
 /// See PublisherPosition in change_event.proto.

@@ -1,9 +1,11 @@
 #include "data-plane/publish/stream_writer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/failpoint.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "data-plane/publish/schema_note.h"
 
 namespace millrace::publish {
@@ -24,8 +26,8 @@ constexpr size_t kMaxRoutes = 20'000;
 }  // namespace
 
 StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
-                           const events::Recorder& recorder)
-    : writer_(writer), recorder_(recorder) {
+                           CopyReason why_copy, const events::Recorder& recorder)
+    : writer_(writer), why_copy_(std::move(why_copy)), recorder_(recorder) {
     for (auto& [topic, table] : tables) {
         if (table.copied) {
             tables_[table.schema + '\0' + table.table] = &table;
@@ -33,13 +35,14 @@ StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, Tabl
     }
 }
 
-const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
-    if (last_route_.schema == schema) {
-        return last_route_;
+StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
+    if (last_route_ != nullptr && last_route_->schema == schema) {
+        return *last_route_;
     }
     // Holding the schema keeps its address from being reused for another table.
     if (routes_.size() > kMaxRoutes) {
         routes_.clear();
+        last_route_ = nullptr;
     }
     Route& route = routes_[schema.get()];
     if (route.schema == nullptr) {
@@ -53,25 +56,46 @@ const StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
         }
         strange_ = strange_ || route.table == nullptr;
     }
-    last_route_ = route;
-    return last_route_;
+    last_route_ = &route;
+    return route;
+}
+
+absl::Status StreamWriter::WantCopy(TableState& table, std::string reason, const sdk::Position& position) {
+    wanted_copy_ = WantedCopy{.table = &table, .reason = std::move(reason), .position = position};
+    return base::MakeError(absl::StatusCode::kAborted, "COPY_NEEDED",
+                           base::Concat(table.schema, ".", table.table, " is copied anew: ", wanted_copy_->reason));
+}
+
+absl::Status StreamWriter::CheckShape(const Route& route, const sdk::ChangeEvent& event) {
+    TableState& table = *route.table;
+    if (!route.noted && table.schema_of_last) {
+        if (std::string reason = why_copy_(*table.schema_of_last, *event.schema); !reason.empty()) {
+            return WantCopy(table, std::move(reason), event.position);
+        }
+    }
+    if (event.schema->append_only && (event.op == sdk::Op::kUpdate || event.op == sdk::Op::kDelete)) {
+        return WantCopy(table, "it was updated but no key of it is known", event.position);
+    }
+    return absl::OkStatus();
 }
 
 absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
-    const Route& route = RouteOf(event.schema);
+    Route& route = RouteOf(event.schema);
     if (event.position <= writer_.pending().last) {
         return absl::OkStatus();  // sent again by the source after a restart
     }
     if (route.table == nullptr || event.position.commit < route.table->copied_at) {
         return absl::OkStatus();  // not ours, or contained in the table's copy
     }
+    RETURN_IF_ERROR(CheckShape(route, event));
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;
     MILLRACE_FAILPOINT("publish.before_change");
     RETURN_IF_ERROR(writer_.Write(stamped, route.table->topic));
-    if (NoteSchema(*route.table, *event.schema, event.position, recorder_)) {
+    if (!route.noted && NoteSchema(*route.table, event.schema, event.position, recorder_)) {
         RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
     }
+    route.noted = true;
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;
     MILLRACE_FAILPOINT("publish.after_change");

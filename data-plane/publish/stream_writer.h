@@ -4,6 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -14,13 +17,26 @@
 
 namespace millrace::publish {
 
+/// Why a copy of one table is wanted before anything more of it is published.
+struct WantedCopy final {
+    TableState* table = nullptr;
+    /// Half a sentence.
+    std::string reason;
+    sdk::Position position;
+};
+
 /// One thread; lives as long as one session.
 class StreamWriter final : public sdk::ChangeHandler {
  public:
+    /// See sdk::Source::WhyCopyAnew.
+    using CopyReason = std::function<std::string(const sdk::TableSchema& before, const sdk::TableSchema& after)>;
+
     /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their schemas.
-    StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables,
+    StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables, CopyReason why_copy,
                  const events::Recorder& recorder);
 
+    /// Aborted, reason COPY_NEEDED: the change was not taken, because rows of its table differ from what was published;
+    /// see wanted_copy.
     absl::Status OnChange(const sdk::ChangeEvent& event) override;
     absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
     absl::Status OnProgress(uint64_t position) override;
@@ -33,6 +49,8 @@ class StreamWriter final : public sdk::ChangeHandler {
     /// Commits whatever is open.
     absl::Status Finish();
 
+    [[nodiscard]] const std::optional<WantedCopy>& wanted_copy() const { return wanted_copy_; }
+
     [[nodiscard]] int64_t events() const { return events_; }
     /// A change came of a table that is none of ours: the list of tables may be out of date. Asked once.
     [[nodiscard]] bool TakeStrange() { return std::exchange(strange_, false); }
@@ -41,13 +59,19 @@ class StreamWriter final : public sdk::ChangeHandler {
     struct Route final {
         sdk::SchemaPtr schema;
         TableState* table = nullptr;
+        /// A record of this schema was written: the table's state knows it.
+        bool noted = false;
     };
-    const Route& RouteOf(const sdk::SchemaPtr& schema);
+    Route& RouteOf(const sdk::SchemaPtr& schema);
+    absl::Status CheckShape(const Route& route, const sdk::ChangeEvent& event);
+    absl::Status WantCopy(TableState& table, std::string reason, const sdk::Position& position);
 
     TransactionWriter& writer_;
     std::unordered_map<std::string, TableState*> tables_;
     std::unordered_map<const sdk::TableSchema*, Route> routes_;
-    Route last_route_;
+    Route* last_route_ = nullptr;
+    CopyReason why_copy_;
+    std::optional<WantedCopy> wanted_copy_;
     /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see it.
     bool progress_due_ = false;
     /// The source moved on outside transactions.

@@ -59,7 +59,7 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     // Also makes the destination's table where there is no row to make it.
     RETURN_IF_ERROR(writer_.Write(marker, state.topic));
     MILLRACE_FAILPOINT("publish.after_copy_marker");
-    NoteSchema(state, *schema, marker.position, recorder_);
+    NoteSchema(state, schema, marker.position, recorder_);
     state.source_table_id = schema->source_table_id;
     if (table.bytes >= kLargeTable) {
         RETURN_IF_ERROR(writer_.Commit());

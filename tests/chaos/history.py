@@ -20,11 +20,14 @@ class History:
         self.once_present = set()
         self.gone = set()
         self.failures = []
+        # Of a table that is copied anew rows go and come back.
+        self.returned = []
         self.rows = 0
 
-    def fail(self, text):
-        if len(self.failures) < 20:
-            self.failures.append(f"{self.table}: {text}")
+    def fail(self, text, failures=None):
+        failures = self.failures if failures is None else failures
+        if len(failures) < 20:
+            failures.append(f"{self.table}: {text}")
 
     def take(self, rows, deletions_count):
         """`rows`: (key, version, once) of one look. `deletions_count`: false while a first copy may start over."""
@@ -38,7 +41,7 @@ class History:
             if once:
                 present.add(key)
                 if key in self.gone:
-                    self.fail(f"key {key!r} was deleted for good and is there again")
+                    self.fail(f"key {key!r} was deleted for good and is there again", self.returned)
         if deletions_count:
             self.gone |= self.once_present - present
             self.once_present = present
@@ -99,5 +102,9 @@ class HistoryWatch:
         finally:
             connection.close()
 
-    def failures(self):
-        return [f for h in self.histories.values() for f in h.failures]
+    def failures(self, recopied=None):
+        """`recopied`: names of tables that were copied anew; unknown while the round runs."""
+        found = [f for h in self.histories.values() for f in h.failures]
+        if recopied is not None:
+            found += [f for name, h in self.histories.items() if name not in recopied for f in h.returned]
+        return found

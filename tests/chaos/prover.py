@@ -46,7 +46,7 @@ class Result:
 
 
 class Round:
-    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, threads=4, tamper=None, bare_defaults=False):
+    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, threads=4, tamper=None):
         self.seed = seed
         self.seconds = seconds
         self.say = say
@@ -58,8 +58,7 @@ class Round:
         self.stack = ChaosStack(destination, ["w1", "w2"] if destination == "postgres" else ["w1"])
         self.oracle = Oracle(self.stack, self.tables)
         self.nemesis = Nemesis(self.stack, seed, self.tell)
-        self.workload = Workload(self.connect_source, self.tables, seed, threads=threads, rate=rate, large_rows=large_rows,
-                                 bare_defaults=bare_defaults)
+        self.workload = Workload(self.connect_source, self.tables, seed, threads=threads, rate=rate, large_rows=large_rows)
         self.topics = TopicWatch(self.stack)
         self.history = HistoryWatch(self.stack, self.tables, 0.4 if destination == "postgres" else 1.5)
         self.nemesis.check = self.check_workload
@@ -169,8 +168,8 @@ class Round:
         connection.close()
         self.history.stop()
         self.topics.stop()
-        self.result.failures += self.history.failures()
-        self.result.failures += self.topics.finish(self.workload.ledger)
+        found = self.topics.finish(self.workload.ledger)
+        self.result.failures += self.history.failures(self.topics.checks.recopied) + found
 
     def end(self):
         self.workload.stopping.set()

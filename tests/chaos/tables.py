@@ -7,6 +7,7 @@ write of a key, and `once`, true for rows whose key is never used again.
 import datetime
 import json
 import uuid
+from collections import defaultdict
 from decimal import Decimal
 
 ODD_TEXTS = ["", " ", "tab\tand\nline", 'quo"te\'s', "back\\slash \\N", "ünïcødé 漢字 😀", "\\", "null", "NULL", "%s {} $1"]
@@ -52,6 +53,8 @@ class Table:
         self.sequence = f"{name}_ver"
         # Columns added while the round runs.
         self.added = []
+        # Those of them that no statement writes, by the thread that may alter them.
+        self.quiet = defaultdict(list)
 
 
 def small_int_key(n):

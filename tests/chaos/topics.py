@@ -38,6 +38,9 @@ class TopicChecks:
         self.records = 0
         self.durable_end = 0
         self.streaming = False
+        self.streamed = set()
+        # Tables that were copied anew while their changes were streaming.
+        self.recopied = set()
 
     def fail(self, text):
         if len(self.failures) < 50 and text not in self.failures:
@@ -65,6 +68,12 @@ class TopicChecks:
         self.records += 1
         if before is not None and position <= before:
             self.fail(f"{topic} offset {offset}: (generation, commit_lsn, seq) {position} does not follow {before}")
+        if before is not None and before[0] < position[0]:
+            self.streamed.discard(topic)
+        if record["op"] in ("insert", "update", "delete"):
+            self.streamed.add(topic)
+        elif record["op"] == "read" and topic in self.streamed:
+            self.recopied.add(topic.rsplit(".", 1)[1].replace("_5f", "_"))
         if record["xid"]:
             self.xids[record["xid"]].add(topic)
         if topic == MARKS and record["key"]:

@@ -60,9 +60,8 @@ class Ledger:
 class Script:
     """One transaction: SQL pieces and pauses in order, and whether it is to be rolled back."""
 
-    def __init__(self, rng, tables, thread, number, bare_defaults=False):
+    def __init__(self, rng, tables, thread, number):
         self.rng = rng
-        self.bare_defaults = bare_defaults
         self.tables = {t.name: t for t in tables}
         self.keyed = [t for t in tables if t.history]
         self.thread = thread
@@ -211,15 +210,45 @@ class Script:
 
     def add_column(self):
         table = self.rng.choice(self.keyed)
-        if len(table.added) >= 6:
+        if len(table.added) + sum(map(len, table.quiet.values())) >= 8:
             return
         name = f"x{self.thread}_{self.number}"
         kind = self.rng.choice(["int", "bigint", "text DEFAULT '7'", "int DEFAULT 7 NOT NULL"])
         self.sql(f"ALTER TABLE {table.name} ADD COLUMN {name} {kind}")
-        if "DEFAULT" in kind and not self.bare_defaults:
-            # Existing rows get the default without a change of their own; a write of each sends it.
-            self.sql(f"UPDATE {table.name} SET ver = nextval('{table.sequence}')")
-        self.ddl = (table, name)
+        self.show_shape(table)
+        if self.rng.random() < 0.5:
+            self.ddl = lambda fate: fate == "committed" and table.added.append(name)
+        else:
+            self.ddl = lambda fate: fate == "committed" and table.quiet[self.thread].append(name)
+
+    def show_shape(self, table):
+        """One row is written: a new shape arrives with the first."""
+        key = ", ".join(table.key)
+        self.sql(f"UPDATE {table.name} SET ver = nextval('{table.sequence}') WHERE ({key}) IN (SELECT {key} FROM {table.name} LIMIT 1)")
+
+    def alter_column(self):
+        """A column that no statement names: renamed, written anew in place, or dropped."""
+        table = self.rng.choice(self.keyed)
+        quiet = table.quiet[self.thread]
+        if not quiet:
+            return
+        name = quiet.pop(0)
+        kind = self.rng.choice(["rename", "rename", "rewrite", "drop"])
+        if kind == "rename":
+            self.sql(f"ALTER TABLE {table.name} RENAME {name} TO {name}r")
+        elif kind == "rewrite":
+            self.sql(f"ALTER TABLE {table.name} ALTER {name} DROP DEFAULT, ALTER {name} TYPE text USING coalesce({name}::text, '-') || 'w'")
+        else:
+            self.sql(f"ALTER TABLE {table.name} DROP COLUMN {name}")
+        self.show_shape(table)
+
+        def settle(fate):
+            # Of one whose fate is not known nothing more is asked.
+            if fate == "rolled back":
+                quiet.append(name)
+            elif fate == "committed" and kind != "drop":
+                quiet.append(name + "r" if kind == "rename" else name)
+        self.ddl = settle
 
     # The whole ----------------------------------------------------------------------------------------------------
 
@@ -236,6 +265,8 @@ class Script:
                 self.truncate()
             elif dice < 0.0010 and self.ddl is None:
                 self.add_column()
+            elif dice < 0.0014 and self.ddl is None:
+                self.alter_column()
             elif dice < 0.05:
                 self.savepoint()
             else:
@@ -285,12 +316,11 @@ def text_of(rng):
 class Workload:
     """Runs the threads; they can be held and let go again."""
 
-    def __init__(self, connect, tables, seed, threads=4, rate=25, large_rows=50_000, large_every=12, bare_defaults=False):
+    def __init__(self, connect, tables, seed, threads=4, rate=25, large_rows=50_000, large_every=12):
         self.connect = connect
         self.tables = tables
         self.seed = seed
         self.rate = rate
-        self.bare_defaults = bare_defaults
         self.large_rows = large_rows
         self.large_every = large_every
         self.ledger = Ledger()
@@ -334,7 +364,7 @@ class Workload:
                     continue
                 began = time.monotonic()
                 rng = random.Random(f"{self.seed}/{thread}/{number}")
-                script = LargeScript(rng, self.large_rows, number) if large else Script(rng, self.tables, thread, number, self.bare_defaults)
+                script = LargeScript(rng, self.large_rows, number) if large else Script(rng, self.tables, thread, number)
                 connection = self.perform(connection, script)
                 number += 1
                 spacing = self.large_every * (0.5 + rng.random()) if large else rng.expovariate(self.rate)
@@ -378,9 +408,8 @@ class Workload:
                 # A key that is there already, a deadlock, a lock not given in time, a dead server.
                 connection = self.undo(connection)
         self.ledger.settle(fate, xid, script.marks, script.undone)
-        if fate == "committed" and script.ddl:
-            table, name = script.ddl
-            table.added.append(name)
+        if script.ddl:
+            script.ddl(fate)
         return connection
 
     def play(self, cursor, steps):

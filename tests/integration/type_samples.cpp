@@ -24,8 +24,8 @@ own, and as NULL; it fails when this page is out of date, and when PostgreSQL ha
 **PostgreSQL → PostgreSQL**: the same type and the same value, arrays of any dimension included.
 
 - Enums, domains, composite types, ranges and types of extensions are the same where the destination has a type of that
-  name (a type of an extension also in another schema); else the column is `text` (`text[]` for an array), and of a domain
-  the type behind it. Make the type before the pipeline starts. Millrace makes no types.
+  name (a type of an extension also in another schema). A missing enum is made there, with the source's labels. Of any other
+  the column is `text` (`text[]` for an array), and of a domain the type behind it: make it before the pipeline starts.
 - A domain that is NOT NULL, also through another domain, is replaced by the type behind it: a cell that the destination
   cannot hold must be able to be NULL. The row type of a table becomes `text`.
 - `money` carries the number that is stored; Kafka and DuckDB have it as PostgreSQL writes it under `lc_monetary = 'C'`.

@@ -123,6 +123,13 @@ absl::StatusOr<bool> CheckpointTable::Move(const sdk::StreamId& stream, const sd
     return rows == 1;
 }
 
+absl::StatusOr<bool> CheckpointTable::Hold(const sdk::StreamId& stream, const sdk::Checkpoint& known) {
+    ASSIGN_OR_RETURN(const int64_t rows,
+                     session_.Execute(base::Concat("UPDATE ", Name(), " SET updated_at = ", NowLiteral(),
+                                                   Where(stream), " AND epoch = ", known.epoch)));
+    return rows == 1;
+}
+
 absl::StatusOr<std::optional<sdk::Checkpoint>> CheckpointTable::Read(const sdk::StreamId& stream) {
     ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat(
                                           "SELECT next_offset, commit_lsn, seq, epoch, generation FROM ",

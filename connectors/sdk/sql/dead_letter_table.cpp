@@ -162,6 +162,22 @@ absl::StatusOr<int64_t> DeadLetterTable::Remove(const std::vector<std::string>& 
     return removed;
 }
 
+absl::Status DeadLetterTable::RenameColumn(const std::string& from, const std::string& to) {
+    const auto text = [this](std::string_view value) { return dialect_.QuoteLiteral(value); };
+    RETURN_IF_ERROR(session_
+                        .Execute(base::Concat("UPDATE ", Name(), " SET column_name = ", text(to), Where(),
+                                              " AND column_name = ", text(from)))
+                        .status());
+    // Inside a value a quote is escaped, so that only a member's name is followed by a quote and a colon.
+    const std::string member = base::Concat(text(base::Concat(JsonText(from), ":")), ", ",
+                                            text(base::Concat(JsonText(to), ":")));
+    return session_
+        .Execute(base::Concat("UPDATE ", Name(), " SET key_text = replace(key_text, ", member,
+                              "), value_text = CASE WHEN column_name IS NULL THEN replace(value_text, ", member,
+                              ") ELSE value_text END", Where()))
+        .status();
+}
+
 absl::Status DeadLetterTable::Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters) {
     const auto text = [this](std::string_view value) { return dialect_.QuoteLiteral(value); };
     const std::string where =

@@ -32,6 +32,9 @@ class DeadLetterTable final {
     /// follow their row. Returns how many were removed.
     absl::StatusOr<int64_t> Supersede(const sdk::Batch& batch);
 
+    /// Letters of a column, and of rows whose key it is in, follow its new name.
+    absl::Status RenameColumn(const std::string& from, const std::string& to);
+
     absl::Status Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters);
 
  private:

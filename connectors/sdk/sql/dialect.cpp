@@ -44,6 +44,10 @@ std::string Dialect::TextIndex(std::string_view /*name*/, std::string_view /*tab
     return "";
 }
 
+std::optional<std::string> Dialect::Constant(std::string_view /*type*/, std::string_view text) const {
+    return QuoteLiteral(text);
+}
+
 std::string Dialect::Literal(const sdk::Column& /*column*/, const sdk::Cell& cell) const {
     return cell.is_null() ? "NULL" : QuoteLiteral(cell.text());
 }

@@ -2,6 +2,7 @@
 /// Not for: connections or statements that run (session.h), conversion of cells (a session's Load).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,9 @@ class Dialect {
     /// own rules (a destination that ignores case must tell "a" from "A"). Default: the source's names.
     [[nodiscard]] virtual std::vector<std::string> ColumnNames(const sdk::TableSchema& schema) const;
 
+    /// Whether the destination takes two names for one. Default: only equal ones.
+    [[nodiscard]] virtual bool SameName(std::string_view a, std::string_view b) const { return a == b; }
+
     /// Compares type names as SqlSession::Describe and SqlSession::ColumnTypes give them.
     [[nodiscard]] virtual TypeFit CompareTypes(const std::string& existing,
                                                const std::string& wanted) const = 0;
@@ -73,6 +77,14 @@ class Dialect {
     /// A cell as an SQL expression that the column takes; NULL for NULL. Never called with an unchanged cell.
     /// Default: QuoteLiteral.
     [[nodiscard]] virtual std::string Literal(const sdk::Column& column, const sdk::Cell& cell) const;
+
+    /// A value of the source as a constant of `type`, spelt as ColumnTypes does; nullopt when the type cannot hold it as
+    /// it is. Default: QuoteLiteral.
+    [[nodiscard]] virtual std::optional<std::string> Constant(std::string_view type, std::string_view text) const;
+
+    /// Whether a table is emptied before it is altered in one transaction (cheaper where altering rewrites rows), or
+    /// after (where a table cannot be altered once rows of it were deleted).
+    [[nodiscard]] virtual bool EmptiesBeforeAlter() const { return true; }
 
     /// Quoted "schema"."table".
     [[nodiscard]] std::string Qualified(const sdk::TableTarget& table) const;

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/column_table.h"
 #include "connectors/sdk/sql/dead_letter_table.h"
 #include "connectors/sdk/sql/dead_letters.h"
 #include "connectors/sdk/sql/merge_sql.h"
@@ -45,6 +46,7 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
     }
     checkpoint_ = *checkpoint;
     dead_letters_ = checkpoint->dead_letters;
+    dropped_columns_ = checkpoint->dropped_columns;
     prepared_.reset();
     return checkpoint;
 }
@@ -54,9 +56,13 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOverWith(SqlSession& session) {
     RETURN_IF_ERROR(checkpoints.Ensure());
     DeadLetterTable letters(session, dialect_, stream_);
     RETURN_IF_ERROR(letters.Ensure());
+    ColumnTable columns(session, dialect_, stream_);
+    RETURN_IF_ERROR(columns.Ensure());
     ASSIGN_OR_RETURN(sdk::Checkpoint checkpoint, checkpoints.TakeOver(stream_, target_));
     // After the older writer was locked out.
     ASSIGN_OR_RETURN(checkpoint.dead_letters, letters.Count());
+    ASSIGN_OR_RETURN(const WrittenColumns written, columns.Read());
+    checkpoint.dropped_columns = written.Dropped();
     return checkpoint;
 }
 
@@ -73,6 +79,17 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
         session->Rollback();
         prepared_.reset();
         result = ApplyWith(*session, batch, profile, Care::kThorough);
+    }
+    if (base::ReasonOf(result.status()) == "VALUE_REJECTED") {
+        session->Rollback();
+        auto admitted = session->AdmitValues(target_, dialect_.ColumnNames(*batch.schema), batch);
+        if (admitted.ok() && !admitted->empty()) {
+            prepared_.reset();
+            result = ApplyWith(*session, batch, profile, Care::kThorough);
+            if (result.ok()) {
+                result->types_changed = *std::move(admitted);
+            }
+        }
     }
     if (base::ReasonOf(result.status()) == "VALUE_REJECTED" && batch.refused != sdk::RefusedValues::kHold) {
         session->Rollback();
@@ -101,12 +118,14 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         ASSIGN_OR_RETURN(checkpoint_, ExplainFence(session, batch));
         session.Rollback();
         ASSIGN_OR_RETURN(dead_letters_, DeadLetterTable(session, dialect_, stream_).Count());
-        return sdk::ApplyResult{.already_applied = true, .dead_letters_standing = dead_letters_};
+        return sdk::ApplyResult{.already_applied = true,
+                                .dead_letters_standing = dead_letters_,
+                                .dropped_columns = dropped_columns_};
     }
     MILLRACE_FAILPOINT("merge.after_checkpoint_moved");
     sdk::ApplyResult result;
     result.dead_letters_standing = dead_letters_;
-    RETURN_IF_ERROR(Prepare(session, batch));
+    RETURN_IF_ERROR(Prepare(session, batch, care));
     MILLRACE_FAILPOINT("merge.after_prepare");
     if (dead_letters_ > 0) {
         ASSIGN_OR_RETURN(const int64_t removed, DeadLetterTable(session, dialect_, stream_).Supersede(batch));
@@ -118,10 +137,51 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     RETURN_IF_ERROR(session.Commit());
     MILLRACE_FAILPOINT("merge.after_sql_commit");
     dead_letters_ = result.dead_letters_standing;
+    dropped_columns_ = prepared_->dropped_columns;
+    result.dropped_columns = dropped_columns_;
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
     checkpoint_->generation = batch.generation;
     return result;
+}
+
+absl::StatusOr<std::vector<std::string>> MergeWriter::DropColumns(const std::vector<std::string>& names) {
+    if (!checkpoint_) {
+        return base::MakeError(absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
+                               base::Concat("columns of ", target_.DisplayName(), " are dropped before its take-over"));
+    }
+    ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    prepared_.reset();
+    if (const absl::Status status = DropWith(*session, names); !status.ok()) {
+        session->Rollback();
+        return base::Annotate(status, base::Concat("dropping columns of ", target_.DisplayName()));
+    }
+    return dropped_columns_;
+}
+
+absl::Status MergeWriter::DropWith(SqlSession& session, const std::vector<std::string>& names) {
+    RETURN_IF_ERROR(session.Begin());
+    ASSIGN_OR_RETURN(const bool ours, CheckpointTable(session, dialect_).Hold(stream_, *checkpoint_));
+    if (!ours) {
+        return base::MakeError(absl::StatusCode::kAborted, "FENCED",
+                               base::Concat("another writer owns ", target_.DisplayName(), " now"));
+    }
+    ColumnTable columns(session, dialect_, stream_);
+    ASSIGN_OR_RETURN(WrittenColumns written, columns.Read());
+    const auto goes = [&](const WrittenColumn& column) {
+        return column.dropped && std::ranges::find(names, column.name) != names.end();
+    };
+    for (const WrittenColumn& column : written.columns) {
+        if (goes(column)) {
+            RETURN_IF_ERROR(Run(session, base::Concat("ALTER TABLE ", dialect_.Qualified(target_), " DROP COLUMN ",
+                                                      dialect_.QuoteIdentifier(column.name))));
+        }
+    }
+    std::erase_if(written.columns, goes);
+    RETURN_IF_ERROR(columns.Write(written));
+    RETURN_IF_ERROR(session.Commit());
+    dropped_columns_ = written.Dropped();
+    return absl::OkStatus();
 }
 
 absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, const sdk::Batch& batch) {
@@ -142,17 +202,21 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, c
                      " where this writer left it at ", checkpoint_->next_offset));
 }
 
-absl::Status MergeWriter::Prepare(SqlSession& session, const sdk::Batch& batch) {
+absl::Status MergeWriter::Prepare(SqlSession& session, const sdk::Batch& batch, Care care) {
     if (prepared_ && prepared_->schema_id == batch.schema->id) {
         return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const std::vector<std::string> types, session.ColumnTypes(*batch.schema));
-    return Evolve(session, batch, types);
+    WantedTable wanted = WantTable(dialect_, target_, *batch.schema, types);
+    wanted.emptied = batch.truncate_first;
+    wanted.fill_as_text = care == Care::kCellByCell;
+    return Evolve(session, batch, wanted);
 }
 
-absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
-                                 const std::vector<std::string>& types) {
-    const WantedTable wanted = WantTable(dialect_, target_, *batch.schema, types);
+absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted) {
+    ColumnTable columns(session, dialect_, stream_);
+    ASSIGN_OR_RETURN(const WrittenColumns written, columns.Read());
+    bool exists = false;
     const auto plan = [&]() -> absl::StatusOr<SchemaPlan> {
         ASSIGN_OR_RETURN(const auto shape, session.Describe(target_));
         bool schema_exists = true;
@@ -166,7 +230,8 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
             }
             ASSIGN_OR_RETURN(schema_exists, session.SchemaExists(target_.schema));
         }
-        return PlanSchema(dialect_, wanted, shape, schema_exists);
+        exists = shape.has_value();
+        return PlanSchema(dialect_, wanted, shape, schema_exists, written);
     };
     ASSIGN_OR_RETURN(SchemaPlan changes, plan());
     if (!changes.empty()) {
@@ -176,10 +241,18 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
             ASSIGN_OR_RETURN(changes, plan());
         }
         MILLRACE_FAILPOINT("merge.before_ddl");
+        if (exists && batch.truncate_first && dialect_.EmptiesBeforeAlter()) {
+            RETURN_IF_ERROR(Run(session, base::Concat("TRUNCATE TABLE ", dialect_.Qualified(target_))));
+        }
         for (const std::string& statement : changes.statements) {
             RETURN_IF_ERROR(Run(session, statement));
         }
         MILLRACE_FAILPOINT("merge.after_ddl");
+    }
+    for (const auto& [from, to] : changes.renames) {
+        if (dead_letters_ > 0) {
+            RETURN_IF_ERROR(DeadLetterTable(session, dialect_, stream_).RenameColumn(from, to));
+        }
     }
     if (!changes.add_key.empty()) {
         if (const absl::Status added = Run(session, changes.add_key); !added.ok()) {
@@ -191,9 +264,13 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch,
                        : added;
         }
     }
+    if (changes.written != written) {
+        RETURN_IF_ERROR(columns.Write(changes.written));
+    }
     prepared_ = Prepared{.schema_id = batch.schema->id,
                          .names = dialect_.ColumnNames(*batch.schema),
-                         .types = std::move(changes.types)};
+                         .types = std::move(changes.types),
+                         .dropped_columns = changes.written.Dropped()};
     return absl::OkStatus();
 }
 
@@ -284,7 +361,7 @@ absl::Status MergeWriter::ChangeToText(SqlSession& session, const sdk::Batch& ba
                                       dialect_.QuoteIdentifier(column), " TYPE TEXT")));
     }
     prepared_.reset();
-    return Prepare(session, batch);
+    return Prepare(session, batch, Care::kCellByCell);
 }
 
 absl::Status MergeWriter::ResolveUnchanged(SqlSession& session, const MergeSql& sql, const LoadTable& stage,

@@ -15,6 +15,7 @@
 namespace millrace::sql {
 
 struct BatchProfile;
+struct WantedTable;
 class MergeSql;
 
 /// Holds no session between calls: a thousand idle tables cost nothing.
@@ -26,6 +27,7 @@ class MergeWriter final : public sdk::TableWriter {
 
     absl::StatusOr<sdk::Checkpoint> TakeOver() override;
     absl::StatusOr<sdk::ApplyResult> Apply(const sdk::Batch& batch) override;
+    absl::StatusOr<std::vector<std::string>> DropColumns(const std::vector<std::string>& names) override;
 
  private:
     /// The target as this writer last found or made it.
@@ -34,6 +36,8 @@ class MergeWriter final : public sdk::TableWriter {
         /// Column names and types at the destination, in the order of the batch's columns.
         std::vector<std::string> names;
         std::vector<std::string> types;
+        /// See ApplyResult.
+        std::vector<std::string> dropped_columns;
     };
 
     /// kThorough: nothing remembered, everything through a stage. kCellByCell: refused values are sorted out
@@ -43,11 +47,12 @@ class MergeWriter final : public sdk::TableWriter {
     absl::StatusOr<sdk::Checkpoint> TakeOverWith(SqlSession& session);
     absl::StatusOr<sdk::ApplyResult> ApplyWith(SqlSession& session, const sdk::Batch& batch,
                                                const BatchProfile& profile, Care care);
+    absl::Status DropWith(SqlSession& session, const std::vector<std::string>& names);
     /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
     /// error.
     absl::StatusOr<sdk::Checkpoint> ExplainFence(SqlSession& session, const sdk::Batch& batch);
-    absl::Status Prepare(SqlSession& session, const sdk::Batch& batch);
-    absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const std::vector<std::string>& types);
+    absl::Status Prepare(SqlSession& session, const sdk::Batch& batch, Care care);
+    absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
                            Care care, sdk::ApplyResult& result);
     /// Writes the batch without the values that the destination refuses, and those as batch.refused says.
@@ -73,6 +78,8 @@ class MergeWriter final : public sdk::TableWriter {
     std::optional<Prepared> prepared_;
     /// Values of the table in the dead letters, as of the last commit; exact, because nobody else adds any.
     int64_t dead_letters_ = 0;
+    /// Columns that the source has no longer, as of the last commit.
+    std::vector<std::string> dropped_columns_;
 };
 
 }  // namespace millrace::sql

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/column_table.h"
 #include "connectors/sdk/sql/dead_letter_table.h"
 
 namespace millrace::sql {
@@ -144,6 +145,8 @@ Findings CheckDestination(SqlSession& session, const Dialect& dialect, const sdk
 }
 
 absl::Status RemoveCheckpoints(SqlSession& session, const Dialect& dialect, const std::string& pipeline_uid) {
+    const sdk::StreamId any;
+    RETURN_IF_ERROR(ColumnTable(session, dialect, any).RemovePipeline(pipeline_uid));
     return CheckpointTable(session, dialect).Remove(pipeline_uid);
 }
 

@@ -151,5 +151,116 @@ TEST(PlanSchema, SaysNothingOfKeysWhereTheyAreNotIndexed) {
     EXPECT_THAT(plan->statements, IsEmpty());
 }
 
+// Columns by the source's ids, as they are renamed, dropped and added.
+
+WantedTable ById(std::vector<WantedTable::Column> columns) {
+    return {.target = {"s", "t"}, .columns = std::move(columns), .key = {}, .source_table_id = 9};
+}
+
+WantedTable::Column From(int64_t id, std::string name, std::string type = "small") {
+    return {.name = std::move(name), .type = std::move(type), .source_id = id};
+}
+
+const TableShape kAbc = Shape({{"a", "small"}, {"b", "small"}, {"c", "small"}});
+const WrittenColumns kAbcWritten{.source_table_id = 9, .columns = {{1, "a"}, {2, "b"}, {3, "c"}}};
+
+TEST(PlanSchema, RenamesAColumnByItsId) {
+    const auto plan =
+        PlanSchema(ToyDialect(false), ById({From(1, "a"), From(2, "x"), From(3, "c")}), kAbc, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "x")"));
+    EXPECT_EQ(plan->written,
+              (WrittenColumns{.source_table_id = 9, .columns = {{1, "a"}, {2, "x"}, {3, "c"}}}));
+}
+
+TEST(PlanSchema, TwoColumnsChangeTheirNames) {
+    const auto plan =
+        PlanSchema(ToyDialect(false), ById({From(1, "b"), From(2, "a"), From(3, "c")}), kAbc, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "a" TO "_millrace_1")",
+                                              R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "_millrace_2")",
+                                              R"(ALTER TABLE "s"."t" RENAME COLUMN "_millrace_1" TO "b")",
+                                              R"(ALTER TABLE "s"."t" RENAME COLUMN "_millrace_2" TO "a")"));
+}
+
+TEST(PlanSchema, ADroppedColumnStaysAndIsRemembered) {
+    const auto plan = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "c")}), kAbc, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_TRUE(plan->empty());
+    EXPECT_THAT(plan->written.Dropped(), ElementsAre("b"));
+}
+
+TEST(PlanSchema, ADroppedColumnMakesRoomForOneOfItsName) {
+    const WrittenColumns written{.source_table_id = 9, .columns = {{1, "a"}, {2, "b", true}, {3, "c"}}};
+    const auto renamed = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "b")}), kAbc, true, written);
+    ASSERT_TRUE(renamed.ok());
+    EXPECT_THAT(renamed->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "b_dropped_2")",
+                                                 R"(ALTER TABLE "s"."t" RENAME COLUMN "c" TO "b")"));
+    EXPECT_THAT(renamed->written.Dropped(), ElementsAre("b_dropped_2"));
+    const auto added =
+        PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "c"), From(4, "b")}), kAbc, true, written);
+    ASSERT_TRUE(added.ok());
+    EXPECT_THAT(added->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "b_dropped_2")",
+                                               R"(ALTER TABLE "s"."t" ADD COLUMN "b" small)"));
+}
+
+TEST(PlanSchema, AUsersOwnColumnIsNotRenamedOver) {
+    const WrittenColumns written{.source_table_id = 9, .columns = {{1, "a"}, {3, "c"}}};
+    const auto plan = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "b")}), kAbc, true, written);
+    EXPECT_EQ(base::ReasonOf(plan.status()), "NAME_TAKEN");
+}
+
+TEST(PlanSchema, IdsOfAnotherTableSayNothing) {
+    WantedTable wanted = ById({From(1, "a"), From(2, "x")});
+    wanted.source_table_id = 10;
+    const auto plan = PlanSchema(ToyDialect(false), wanted, kAbc, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ADD COLUMN "x" small)"));
+    EXPECT_THAT(plan->written.Dropped(), ElementsAre("b", "c"));
+}
+
+TEST(PlanSchema, OlderRowsGetWhatTheyHaveAtTheSource) {
+    WantedTable wanted = ById({From(1, "a"), From(2, "b"), From(3, "c"), From(4, "new")});
+    wanted.columns.back().fill = "it's";
+    const auto plan = PlanSchema(ToyDialect(false), wanted, kAbc, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ADD COLUMN "new" small DEFAULT 'it''s')",
+                                              R"(ALTER TABLE "s"."t" ALTER COLUMN "new" DROP DEFAULT)"));
+    wanted.fill_as_text = true;
+    const auto as_text = PlanSchema(ToyDialect(false), wanted, kAbc, true, kAbcWritten);
+    ASSERT_TRUE(as_text.ok());
+    EXPECT_THAT(as_text->types, ElementsAre("small", "small", "small", "TEXT"));
+    wanted.emptied = true;
+    const auto emptied = PlanSchema(ToyDialect(false), wanted, kAbc, true, kAbcWritten);
+    ASSERT_TRUE(emptied.ok());
+    EXPECT_THAT(emptied->statements, ElementsAre(R"(ALTER TABLE "s"."t" ADD COLUMN "new" small)"));
+}
+
+TEST(PlanSchema, AnEmptiedTableTakesAnyType) {
+    WantedTable wanted = ById({From(1, "a"), From(2, "b", "odd"), From(3, "c")});
+    TableShape shape = kAbc;
+    shape.columns[1].has_default = true;
+    EXPECT_EQ(base::ReasonOf(PlanSchema(ToyDialect(false), wanted, shape, true, kAbcWritten).status()),
+              "TYPE_CHANGED");
+    wanted.emptied = true;
+    const auto plan = PlanSchema(ToyDialect(false), wanted, shape, true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ALTER COLUMN "b" DROP DEFAULT)",
+                                              R"(ALTER TABLE "s"."t" ALTER COLUMN "b" TYPE odd USING NULL)"));
+}
+
+TEST(PlanSchema, AKeyOverADroppedColumnIsReplaced) {
+    WantedTable wanted = ById({From(1, "a"), From(3, "c")});
+    wanted.columns[1].key = true;
+    wanted.key = {"c"};
+    const auto plan = PlanSchema(
+        ToyDialect(true), wanted,
+        Shape({{"a", "small"}, {"b", "small", true, false, 1}, {"c", "small"}}, "t_pkey"), true, kAbcWritten);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" DROP CONSTRAINT "t_pkey")",
+                                              R"(ALTER TABLE "s"."t" ALTER COLUMN "b" DROP NOT NULL)"));
+    EXPECT_EQ(plan->add_key, R"(ALTER TABLE "s"."t" ADD PRIMARY KEY ("c"))");
+}
+
 }  // namespace
 }  // namespace millrace::sql

@@ -10,6 +10,15 @@ bool AnyUnchanged(const TestRow& row) {
     return std::any_of(row.begin(), row.end(), [](const TestCell& cell) { return cell.unchanged(); });
 }
 
+// Columns of two shapes of a table are one and the same where their names are.
+int IdOfName(const std::string& name) {
+    uint32_t hash = 2166136261U;
+    for (const char c : name) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+    }
+    return static_cast<int>(hash >> 2) + 1;
+}
+
 }  // namespace
 
 Column MakeColumn(std::string name, std::string source_type, int key_ordinal) {
@@ -52,8 +61,8 @@ SchemaPtr MakeSchema(std::string table, std::vector<Column> columns, std::string
     made->columns = std::move(columns);
     made->append_only = std::none_of(made->columns.begin(), made->columns.end(),
                                      [](const Column& column) { return column.key_ordinal > 0; });
-    for (size_t i = 0; i < made->columns.size(); ++i) {
-        made->columns[i].source_id = static_cast<int>(i) + 1;
+    for (Column& column : made->columns) {
+        column.source_id = column.source_id != 0 ? column.source_id : IdOfName(column.name);
     }
     made->id = ComputeSchemaId(*made);
     return made;

@@ -118,6 +118,92 @@ TEST_P(DestinationConformance, ATypeThatDoesNotFitHoldsTheTable) {
     EXPECT_EQ(ReadRows(*turned), (Rows{{"1", std::nullopt, std::nullopt}, {"2", "n", "2026-01-01"}}));
 }
 
+TEST_P(DestinationConformance, RowsOlderThanAColumnGetWhatTheyHaveAtTheSource) {
+    const SchemaPtr old = MakeSchema("fills", {MakeColumn("id", "bigint", 1), MakeColumn("v", "text")});
+    std::vector<Column> columns = {MakeColumn("id", "bigint", 1), MakeColumn("v", "text"),
+                                   MakeColumn("n", "integer"), MakeColumn("t", "text"),
+                                   MakeColumn("raw", "bytea"), MakeColumn("none", "date")};
+    columns[2].fill = "7";
+    columns[3].fill = "it's \\x";
+    columns[4].fill = "\\x00ff27";
+    const SchemaPtr wide = MakeSchema("fills", columns);
+    const auto writer = Open(old);
+    Apply(*writer, BatchBuilder(old).Full({"1", "a"}).Full({"2", "b"}).Build(0, 2));
+    Apply(*writer, BatchBuilder(wide)
+                       .Full({"3", "c", "8", "u", nullptr, "2026-01-01"})
+                       .Partial({"2", "B", kUnchanged, kUnchanged, kUnchanged, nullptr})
+                       .Build(2, 4));
+    EXPECT_EQ(database_->Query("SELECT t FROM shop.fills WHERE id = 1"), (Rows{{"it's \\x"}}));
+    EXPECT_EQ(database_->Query("SELECT id, v, n, none FROM shop.fills ORDER BY id"),
+              (Rows{{"1", "a", "7", std::nullopt}, {"2", "B", "7", std::nullopt}, {"3", "c", "8", "2026-01-01"}}));
+    EXPECT_EQ(database_->Query("SELECT id FROM shop.fills WHERE octet_length(raw) = 3 ORDER BY id"),
+              (Rows{{"1"}, {"2"}}));
+    // Rows that come without a value get none.
+    Apply(*writer, BatchBuilder(old).Full({"4", "d"}).Build(4, 5));
+    EXPECT_EQ(database_->Query("SELECT n, t FROM shop.fills WHERE id = 4"), (Rows{{std::nullopt, std::nullopt}}));
+}
+
+TEST_P(DestinationConformance, AFillThatItsTypeRefusesMakesATextColumn) {
+    const SchemaPtr old = MakeSchema("refills", {MakeColumn("id", "bigint", 1)});
+    std::vector<Column> columns = {MakeColumn("id", "bigint", 1), MakeColumn("d", "numeric(12,2)")};
+    columns[1].fill = "NaN at best";
+    const SchemaPtr wide = MakeSchema("refills", columns);
+    const auto writer = Open(old);
+    Apply(*writer, BatchBuilder(old).Full({"1"}).Build(0, 1));
+    Batch batch = BatchBuilder(wide).Full({"2", "1.50"}).Build(1, 2);
+    batch.refused = RefusedValues::kDeadLetter;
+    const auto applied = writer->Apply(batch);
+    ASSERT_TRUE(applied.ok()) << applied.status();
+    EXPECT_EQ(database_->Query("SELECT d FROM shop.refills ORDER BY id"), (Rows{{"NaN at best"}, {"1.50"}}));
+}
+
+TEST_P(DestinationConformance, ARenamedColumnKeepsItsValues) {
+    const auto with = [](const std::string& first, const std::string& second) {
+        std::vector<Column> columns = {MakeColumn("id", "bigint", 1), MakeColumn(first, "text"),
+                                       MakeColumn(second, "integer")};
+        columns[1].source_id = 2;
+        columns[2].source_id = 3;
+        return MakeSchema("renames", columns);
+    };
+    const SchemaPtr one = with("a", "b");
+    const SchemaPtr two = with("b", "a");
+    const SchemaPtr three = with("B", "Ä");
+    Apply(*Open(one), BatchBuilder(one).Full({"1", "x", "10"}).Full({"2", "y", "20"}).Build(0, 2));
+    // By a writer that never saw the old names.
+    Apply(*Open(two), BatchBuilder(two).Partial({"2", kUnchanged, "21"}).Build(2, 3));
+    EXPECT_EQ(ReadRows(*two), (Rows{{"1", "x", "10"}, {"2", "y", "21"}}));
+    Apply(*Open(three), BatchBuilder(three).Full({"3", "z", "30"}).Build(3, 4));
+    EXPECT_EQ(ReadRows(*three), (Rows{{"1", "x", "10"}, {"2", "y", "21"}, {"3", "z", "30"}}));
+}
+
+TEST_P(DestinationConformance, ADroppedColumnIsDroppedWhenAsked) {
+    const SchemaPtr old = Orders("drops");
+    const SchemaPtr narrow = MakeSchema("drops", {old->columns[0], old->columns[3]});
+    const auto writer = Open(old);
+    Apply(*writer, BatchBuilder(old).Full({"1", "a", "1.50", "x"}).Build(0, 1));
+    const ApplyResult applied = Apply(*writer, BatchBuilder(narrow).Full({"2", "y"}).Build(1, 2));
+    EXPECT_EQ(applied.dropped_columns, (std::vector<std::string>{"amount", "name"}));
+    const auto later = Open(narrow);
+    const auto left = later->DropColumns({"name", "note", "no such column"});
+    ASSERT_TRUE(left.ok()) << left.status();
+    EXPECT_EQ(*left, std::vector<std::string>{"amount"}) << "the source still has note";
+    EXPECT_EQ(database_->Query("SELECT * FROM shop.drops ORDER BY id"),
+              (Rows{{"1", "1.50", "x"}, {"2", std::nullopt, "y"}}));
+    Apply(*later, BatchBuilder(narrow).Full({"3", "z"}).Build(2, 3));
+    EXPECT_EQ(base::ReasonOf(writer->DropColumns({"amount"}).status()), "FENCED");
+}
+
+TEST_P(DestinationConformance, ATableThatIsEmptiedTakesOtherTypesAndKeys) {
+    const SchemaPtr old =
+        MakeSchema("emptied", {MakeColumn("id", "bigint", 1), MakeColumn("v", "integer"), MakeColumn("w", "text")});
+    const SchemaPtr turned =
+        MakeSchema("emptied", {MakeColumn("id", "bigint"), MakeColumn("v", "date", 1), MakeColumn("w", "text")});
+    const auto writer = Open(old);
+    Apply(*writer, BatchBuilder(old).Full({"1", "10", "a"}).Full({"2", "10", "b"}).Build(0, 2));
+    Apply(*writer, BatchBuilder(turned).TruncateFirst().Full({"1", "2026-01-01", "c"}).Build(2, 4));
+    EXPECT_EQ(ReadRows(*turned), (Rows{{"1", "2026-01-01", "c"}}));
+}
+
 TEST_P(DestinationConformance, AnotherKeyUnderWay) {
     const SchemaPtr by_id = MakeSchema("keys", {MakeColumn("id", "bigint", 1), MakeColumn("code", "text")});
     const SchemaPtr by_code = MakeSchema("keys", {MakeColumn("id", "bigint"), MakeColumn("code", "text", 1)});

@@ -16,6 +16,19 @@ std::string Lower(std::string_view text) {
     return absl::AsciiStrToLower(base::ToAbsl(text));
 }
 
+// "\\x00ff" as DuckDB spells it, "\\x00\\xff". A function (from_hex) would do too, were it not that a default which is no
+// plain constant makes DuckDB update the new column, after which it refuses other changes in the same transaction.
+std::optional<std::string> BlobConstant(std::string_view text) {
+    if (!text.starts_with("\\x") || text.size() % 2 != 0) {
+        return std::nullopt;
+    }
+    std::string bytes;
+    for (size_t i = 2; i < text.size(); i += 2) {
+        base::Append(bytes, "\\x", text.substr(i, 2));
+    }
+    return base::Concat("'", bytes, "'");
+}
+
 }  // namespace
 
 bool IsReservedSchema(std::string_view schema) {
@@ -51,8 +64,7 @@ bool DuckDbDialect::SameName(std::string_view a, std::string_view b) const {
 
 std::optional<std::string> DuckDbDialect::Constant(std::string_view type, std::string_view text) const {
     if (type == "BLOB") {
-        return text.starts_with("\\x") ? std::optional(base::Concat("from_hex(", QuoteLiteral(text.substr(2)), ")"))
-                                       : std::nullopt;
+        return BlobConstant(text);
     }
     std::string scratch;
     std::string_view result;

@@ -1,5 +1,8 @@
 #include "connectors/sdk/sql/column_table.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "absl/strings/numbers.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -74,7 +77,7 @@ absl::StatusOr<WrittenColumns> ColumnTable::Read() {
     ASSIGN_OR_RETURN(const auto rows,
                      session_.Query(base::Concat("SELECT source_table_id, source_column_id, column_name, CASE WHEN "
                                                  "dropped THEN 1 ELSE 0 END FROM ",
-                                                 Name(), Where(), " ORDER BY source_column_id, column_name")));
+                                                 Name(), Where(), "")));
     WrittenColumns written;
     for (const SqlSession::Row& row : rows) {
         WrittenColumn column;
@@ -88,6 +91,10 @@ absl::StatusOr<WrittenColumns> ColumnTable::Read() {
         column.dropped = *row[3] == "1";
         written.columns.push_back(std::move(column));
     }
+    // As a plan has them: in an order that no collation of the destination has a part in.
+    std::ranges::sort(written.columns, {}, [](const WrittenColumn& column) {
+        return std::tie(column.source_id, column.name);
+    });
     return written;
 }
 

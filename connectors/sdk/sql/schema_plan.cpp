@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "absl/strings/str_join.h"
 #include "base/status.h"
@@ -27,6 +28,9 @@ WrittenColumns WrittenBy(const WantedTable& wanted, const std::vector<WrittenCol
     for (const WrittenColumn& column : earlier) {
         written.columns.push_back({.source_id = column.source_id, .name = column.name, .dropped = true});
     }
+    std::ranges::sort(written.columns, {}, [](const WrittenColumn& column) {
+        return std::tie(column.source_id, column.name);
+    });
     return written;
 }
 

@@ -55,7 +55,11 @@ SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident,
        (SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode), ',' ORDER BY f.oid))
         FROM tree JOIN pg_class f ON f.oid = tree.relid),
        t.relnatts, EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = t.oid AND d.attisdropped),
-       a.xmin, m.value, m.mixed
+       -- VACUUM FULL touches the row of a column whose value older rows lack, but no default; a change of type makes a
+       -- column's default anew.
+       coalesce((SELECT 4294967296 + d.oid::bigint FROM pg_attrdef d WHERE d.adrelid = t.oid AND d.adnum = a.attnum),
+                a.xmin::text::bigint),
+       m.value, m.mixed
 FROM t LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 -- Whether a row lacks a column is said of the relation that holds the row.
 LEFT JOIN LATERAL (

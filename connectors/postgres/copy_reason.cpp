@@ -37,9 +37,15 @@ const sdk::Column* WithName(const sdk::TableSchema& schema, const std::string& n
     return found == schema.columns.end() ? nullptr : &*found;
 }
 
-// Of values that no row was written for: the same bytes, read as another type.
+const std::string& Declared(const sdk::Column& column) {
+    return column.declared_type.empty() ? column.source_type : column.declared_type;
+}
+
+// Of values that no row was written for, the same bytes read as another type: whether they have the same text and a
+// destination's column may be altered to hold them.
 bool ReadsAlike(const sdk::Column& before, const sdk::Column& after) {
-    return Fit(TypeName::Parse(after.source_type), TypeName::Parse(before.source_type)) == sql::TypeFit::kFits;
+    return before.declared_type == after.declared_type &&
+           Fit(TypeName::Parse(before.source_type), TypeName::Parse(after.source_type)) != sql::TypeFit::kClash;
 }
 
 std::string Quoted(const sdk::Column& column) {
@@ -78,9 +84,9 @@ class Comparison final {
         if (rewritten_ && (before.source_version != after.source_version || before.source_version == 0)) {
             return base::Concat(Quoted(after), " was altered and its rows rewritten");
         }
-        if (before.source_type != after.source_type && !ReadsAlike(before, after)) {
-            return base::Concat("the type of ", Quoted(after), " was changed from ", before.source_type, " to ",
-                                after.source_type);
+        if (Declared(before) != Declared(after) && !ReadsAlike(before, after)) {
+            return base::Concat("the type of ", Quoted(after), " was changed from ", Declared(before), " to ",
+                                Declared(after));
         }
         if (LostLabels(before, after)) {
             return base::Concat("a label of the type of ", Quoted(after), " was renamed");

@@ -61,6 +61,14 @@ TEST(CopyReasonTest, ATypeThatReadsTheSameBytesOtherwise) {
     after.columns[1].source_type = "timestamp with time zone";
     after.columns[1].source_version = 20;
     EXPECT_THAT(CopyReason(before, after), HasSubstr("timestamp with time zone"));
+    after = Table();
+    after.columns[1].declared_type = "public.age";
+    EXPECT_THAT(CopyReason(Table(), after), HasSubstr("from integer to public.age"));
+    before = Table();
+    before.columns[2].source_type = "xml";
+    after.columns = before.columns;
+    after.columns[2].source_type = "text";
+    EXPECT_NE(CopyReason(before, after), "") << "which no destination would alter";
 }
 
 TEST(CopyReasonTest, AColumnAddedWithoutRewritingNeedsNoCopy) {

@@ -66,6 +66,18 @@ TEST_F(DeadLetters, TheRowIsWrittenWithoutTheCellAndTheCellIsKept) {
     EXPECT_EQ(database_.Query("SELECT next_offset FROM _millrace.checkpoints")[0][0], "2");
 }
 
+TEST_F(DeadLetters, FollowTheNewNamesOfColumns) {
+    const auto writer = OpenWriter(*destination_, *schema_);
+    Apply(*writer, BatchBuilder(schema_).Full({"1", "angry", "a"}).Full({"2", "cross", "b"}).Build(0, 2));
+    std::vector<sdk::Column> columns = schema_->columns;
+    columns[0].name = "num\"ber";
+    columns[1].name = "mood";
+    const sdk::SchemaPtr renamed = MakeSchema("t", columns);
+    const auto result = Apply(*writer, BatchBuilder(renamed).Full({"1", "sad", "c"}).Build(2, 3));
+    EXPECT_EQ(result.dead_letters_standing, 1) << "the first is superseded under its new name";
+    EXPECT_THAT(Letters(), ElementsAre(Row{"mood", R"({"num\"ber":"2"})", "cross"}));
+}
+
 TEST_F(DeadLetters, AreSupersededByWhatIsSaidLater) {
     const auto writer = OpenWriter(*destination_, *schema_);
     const auto bad = [&](const char* id) { return Row{"m", base::Concat("{\"id\":\"", id, "\"}"), "angry"}; };

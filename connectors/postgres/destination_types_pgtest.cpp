@@ -230,5 +230,42 @@ TEST_F(DestinationTypes, ARefusedValueNamesItsColumnInBatchesOfAnySize) {
     }
 }
 
+sdk::Column EnumColumn(const std::string& name, const std::string& type, std::vector<std::string> labels) {
+    sdk::Column column = MakeColumn(name, type);
+    const bool array = type.ends_with("[]");
+    column.type = array ? sdk::LogicalType::kArray : sdk::LogicalType::kEnum;
+    column.element = array ? sdk::LogicalType::kEnum : sdk::LogicalType::kText;
+    column.labels = std::move(labels);
+    return column;
+}
+
+TEST_F(DestinationTypes, AMissingEnumIsMadeAndGetsNewLabels) {
+    const std::vector<std::string> labels = {"sad", "it's ok"};
+    const auto with = [&](std::vector<std::string> known) {
+        return MakeSchema("enums", {MakeColumn("id", "integer", 1), EnumColumn("m", "other.\"Mood\"", known),
+                                    EnumColumn("ms", "other.\"Mood\"[]", known)});
+    };
+    const auto schema = with(labels);
+    const auto writer = OpenWriter(*destination_, *schema);
+    ASSERT_TRUE(writer->Apply(BatchBuilder(schema).Full({"1", "it's ok", "{sad,NULL}"}).Build(0, 1)).ok());
+    EXPECT_EQ(TypeOfColumn("shop.enums", "m"), "other.\"Mood\"");
+    EXPECT_EQ(TypeOfColumn("shop.enums", "ms"), "other.\"Mood\"[]");
+    // Added at the source since; the schema knows nothing of it.
+    auto batch = BatchBuilder(schema).Full({"2", "gr\\eat", "{}"}).Full({"3", nullptr, "{\"a, b\",sad}"}).Build(1, 3);
+    batch.refused = sdk::RefusedValues::kDeadLetter;
+    const auto added = writer->Apply(batch);
+    ASSERT_TRUE(added.ok()) << base::Describe(added.status());
+    EXPECT_TRUE(added->dead_letters.empty());
+    ASSERT_FALSE(added->types_changed.empty());
+    EXPECT_EQ(added->types_changed[0].before, "other.\"Mood\" (sad, it's ok)");
+    EXPECT_EQ(added->types_changed[0].after, "other.\"Mood\" (sad, it's ok, gr\\eat)");
+    // One that the schema knows comes where the source has it.
+    const auto later = with({"sad", "so-so", "it's ok"});
+    ASSERT_TRUE(writer->Apply(BatchBuilder(later).Full({"4", "so-so", "{}"}).Build(3, 4)).ok());
+    const auto between = database_.Query("SELECT id FROM shop.enums WHERE m > 'sad' AND m < 'it''s ok'");
+    ASSERT_EQ(between.size(), 1U);
+    EXPECT_EQ(between[0][0], "4");
+}
+
 }  // namespace
 }  // namespace millrace::postgres

@@ -172,6 +172,9 @@ TEST_F(StreamTest, RowsThatWereRewrittenInPlaceAskForACopy) {
     EXPECT_EQ(reason("ALTER TABLE t ALTER m SET DEFAULT 3"), "");
     EXPECT_THAT(reason("ALTER TABLE t ALTER m TYPE int USING m * 2"), HasSubstr("\"m\""));
     EXPECT_NE(reason("ALTER TABLE t ALTER m TYPE bigint"), "");
+    EXPECT_EQ(reason("ALTER TABLE t ADD c int DEFAULT 5"), "");
+    EXPECT_EQ(reason("VACUUM FULL t"), "") << "although it touches the description of a column with a fill";
+    EXPECT_THAT(reason("ALTER TABLE t ALTER c TYPE int USING c * 2"), HasSubstr("\"c\""));
     EXPECT_THAT(reason("ALTER TABLE t ADD r float8 DEFAULT random()"), HasSubstr("\"r\""));
     EXPECT_EQ(reason("ALTER TABLE t ADD g int GENERATED ALWAYS AS (id * 2) STORED"), "");
     EXPECT_NE(reason("ALTER TABLE t ALTER g DROP EXPRESSION"), "");

@@ -15,6 +15,7 @@ tables: [public.*]
 exclude: [public.audit]
 keys: {public.orders: orders_code_key, "Odd.one.t": k}
 refused_values: text
+dropped_columns: drop
 flush: {rows: 500, bytes: 1048576, seconds: 2.5}
 state: paused
 )";
@@ -36,6 +37,7 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_EQ(file->exclude, std::vector<std::string>{"public.audit"});
     EXPECT_EQ(file->keys, (std::map<std::string, std::string>{{"public.orders", "orders_code_key"}, {"Odd.one.t", "k"}}));
     EXPECT_EQ(file->refused_values, "text");
+    EXPECT_EQ(file->dropped_columns, "drop");
     EXPECT_EQ(file->flush_rows, 500);
     EXPECT_EQ(file->flush_bytes, 1048576);
     EXPECT_DOUBLE_EQ(file->flush_seconds, 2.5);

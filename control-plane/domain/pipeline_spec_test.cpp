@@ -71,6 +71,9 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
     spec = Spec();
     spec.set_refused_values(static_cast<v1::PipelineSpec::RefusedValues>(99));
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "REFUSED_VALUES_INVALID");
+    spec = Spec();
+    spec.set_dropped_columns(static_cast<v1::PipelineSpec::DroppedColumns>(99));
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "DROPPED_COLUMNS_INVALID");
 }
 
 TEST(PipelineSpec, WantsASourceAndADestinationOfOnePlane) {

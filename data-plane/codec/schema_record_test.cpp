@@ -29,7 +29,11 @@ sdk::TableSchema Orders() {
                          .type = sdk::LogicalType::kArray,
                          .element = sdk::LogicalType::kText,
                          .source_id = 4,
-                         .declared_type = "public.tags"};
+                         .declared_type = "public.tags",
+                         .fill = std::string("{a\0b}", 5),
+                         .labels = {"a", "", "it's"},
+                         .source_version = 4711};
+    schema.storage = "files/4";
     schema.id = sdk::ComputeSchemaId(schema);
     return schema;
 }
@@ -46,6 +50,7 @@ TEST(SchemaRecord, ComesBackWhole) {
         EXPECT_EQ((*back)->source_table_id, schema.source_table_id);
         EXPECT_EQ((*back)->append_only, append_only);
         EXPECT_EQ((*back)->columns, schema.columns);
+        EXPECT_EQ((*back)->storage, schema.storage);
         EXPECT_EQ((*back)->id, schema.id);
         EXPECT_EQ(sdk::ComputeSchemaId(**back), sdk::ComputeSchemaId(schema));
     }

@@ -68,27 +68,28 @@ absl::Status ColumnTable::Create() {
         .Execute(base::Concat("CREATE TABLE IF NOT EXISTS ", Name(),
                               " (pipeline_uid TEXT NOT NULL, topic TEXT NOT NULL, source_table_id ",
                               dialect_.UnsignedType(),
-                              " NOT NULL, source_column_id BIGINT NOT NULL, column_name TEXT NOT NULL, dropped "
-                              "BOOLEAN NOT NULL)"))
+                              " NOT NULL, source_column_id BIGINT NOT NULL, column_name TEXT NOT NULL, column_type "
+                              "TEXT NOT NULL, dropped BOOLEAN NOT NULL)"))
         .status();
 }
 
 absl::StatusOr<WrittenColumns> ColumnTable::Read() {
     ASSIGN_OR_RETURN(const auto rows,
-                     session_.Query(base::Concat("SELECT source_table_id, source_column_id, column_name, CASE WHEN "
-                                                 "dropped THEN 1 ELSE 0 END FROM ",
+                     session_.Query(base::Concat("SELECT source_table_id, source_column_id, column_name, "
+                                                 "column_type, CASE WHEN dropped THEN 1 ELSE 0 END FROM ",
                                                  Name(), Where(), "")));
     WrittenColumns written;
     for (const SqlSession::Row& row : rows) {
         WrittenColumn column;
-        if (row.size() != 4 || !row[0] || !row[1] || !row[2] || !row[3] ||
+        if (row.size() != 5 || !row[0] || !row[1] || !row[2] || !row[3] || !row[4] ||
             !absl::SimpleAtoi(*row[0], &written.source_table_id) || !absl::SimpleAtoi(*row[1], &column.source_id)) {
             return base::MakeError(absl::StatusCode::kDataLoss, "COLUMNS_UNREADABLE",
                                    base::Concat("a row of topic ", stream_.topic, " in _millrace.columns is damaged"),
                                    "Delete the topic's rows there, and resync the table.");
         }
         column.name = *row[2];
-        column.dropped = *row[3] == "1";
+        column.type = *row[3];
+        column.dropped = *row[4] == "1";
         written.columns.push_back(std::move(column));
     }
     // As a plan has them: in an order that no collation of the destination has a part in.
@@ -104,14 +105,16 @@ absl::Status ColumnTable::Write(const WrittenColumns& columns) {
     for (const WrittenColumn& column : columns.columns) {
         base::Append(rows, rows.empty() ? "(" : ", (", dialect_.QuoteLiteral(stream_.pipeline_uid), ", ",
                      dialect_.QuoteLiteral(stream_.topic), ", ", columns.source_table_id, ", ", column.source_id,
-                     ", ", dialect_.QuoteLiteral(column.name), column.dropped ? ", true)" : ", false)");
+                     ", ", dialect_.QuoteLiteral(column.name), ", ", dialect_.QuoteLiteral(column.type),
+                     column.dropped ? ", true)" : ", false)");
     }
     if (rows.empty()) {
         return absl::OkStatus();
     }
     return session_
         .Execute(base::Concat("INSERT INTO ", Name(),
-                              " (pipeline_uid, topic, source_table_id, source_column_id, column_name, dropped) VALUES ",
+                              " (pipeline_uid, topic, source_table_id, source_column_id, column_name, column_type, dropped) "
+                              "VALUES ",
                               rows))
         .status();
 }

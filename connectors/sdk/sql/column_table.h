@@ -18,6 +18,8 @@ struct WrittenColumn final {
     /// Of the source's column; 0 for one of a table that was dropped at the source and made again.
     int64_t source_id = 0;
     std::string name;
+    /// The type that the source's column asked for then, in the destination's words.
+    std::string type = {};
     /// The source has it no longer.
     bool dropped = false;
 

@@ -22,11 +22,15 @@ WrittenColumns WrittenBy(const WantedTable& wanted, const std::vector<WrittenCol
     WrittenColumns written{.source_table_id = wanted.source_table_id, .columns = {}};
     for (const WantedTable::Column& column : wanted.columns) {
         if (column.source_id != 0) {
-            written.columns.push_back({.source_id = column.source_id, .name = column.name});
+            written.columns.push_back(
+                {.source_id = column.source_id, .name = column.name, .type = column.type});
         }
     }
     for (const WrittenColumn& column : earlier) {
-        written.columns.push_back({.source_id = column.source_id, .name = column.name, .dropped = true});
+        written.columns.push_back({.source_id = column.source_id,
+                                   .name = column.name,
+                                   .type = column.type,
+                                   .dropped = true});
     }
     std::ranges::sort(written.columns, {}, [](const WrittenColumn& column) {
         return std::tie(column.source_id, column.name);
@@ -274,6 +278,10 @@ class Evolution final {
             AddColumn(column);
             return absl::OkStatus();
         }
+        if (wanted_.emptied && found->type != column.type && MadeByUs(*found)) {
+            Retype(*found, column);
+            return absl::OkStatus();
+        }
         switch (dialect_.CompareTypes(found->type, column.type)) {
             case TypeFit::kFits:
                 plan_.types.push_back(found->type);
@@ -323,6 +331,13 @@ class Evolution final {
             Add(base::Concat("ADD COLUMN ", name, " ", type));
         }
         plan_.types.push_back(std::move(type));
+    }
+
+    // It has the type that the source's column had: not one that somebody chose here, nor text for want of a better.
+    [[nodiscard]] bool MadeByUs(const TableShape::Column& existing) const {
+        return std::ranges::any_of(written_, [&](const WrittenColumn& column) {
+            return column.name == existing.name && column.type == existing.type;
+        });
     }
 
     void Retype(const TableShape::Column& existing, const WantedTable::Column& column) {

@@ -162,7 +162,7 @@ WantedTable::Column From(int64_t id, std::string name, std::string type = "small
 }
 
 const TableShape kAbc = Shape({{"a", "small"}, {"b", "small"}, {"c", "small"}});
-const WrittenColumns kAbcWritten{.source_table_id = 9, .columns = {{1, "a"}, {2, "b"}, {3, "c"}}};
+const WrittenColumns kAbcWritten{.source_table_id = 9, .columns = {{1, "a", "small"}, {2, "b", "small"}, {3, "c", "small"}}};
 
 TEST(PlanSchema, RenamesAColumnByItsId) {
     const auto plan =
@@ -170,7 +170,7 @@ TEST(PlanSchema, RenamesAColumnByItsId) {
     ASSERT_TRUE(plan.ok());
     EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "x")"));
     EXPECT_EQ(plan->written,
-              (WrittenColumns{.source_table_id = 9, .columns = {{1, "a"}, {2, "x"}, {3, "c"}}}));
+              (WrittenColumns{.source_table_id = 9, .columns = {{1, "a", "small"}, {2, "x", "small"}, {3, "c", "small"}}}));
 }
 
 TEST(PlanSchema, TwoColumnsChangeTheirNames) {
@@ -191,7 +191,7 @@ TEST(PlanSchema, ADroppedColumnStaysAndIsRemembered) {
 }
 
 TEST(PlanSchema, ADroppedColumnMakesRoomForOneOfItsName) {
-    const WrittenColumns written{.source_table_id = 9, .columns = {{1, "a"}, {2, "b", true}, {3, "c"}}};
+    const WrittenColumns written{.source_table_id = 9, .columns = {{1, "a"}, {2, "b", "small", true}, {3, "c"}}};
     const auto renamed = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "b")}), kAbc, true, written);
     ASSERT_TRUE(renamed.ok());
     EXPECT_THAT(renamed->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "b_dropped_2")",
@@ -247,6 +247,20 @@ TEST(PlanSchema, AnEmptiedTableTakesAnyType) {
     ASSERT_TRUE(plan.ok());
     EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ALTER COLUMN "b" DROP DEFAULT)",
                                               R"(ALTER TABLE "s"."t" ALTER COLUMN "b" TYPE odd USING NULL)"));
+}
+
+TEST(PlanSchema, AnEmptiedColumnThatWeMadeGetsTheNewTypeEvenWhereTheOldOneWouldDo) {
+    WantedTable wanted = ById({From(1, "a", "small")});
+    wanted.emptied = true;
+    const TableShape shape = Shape({{"a", "large"}});
+    const WrittenColumns ours{.source_table_id = 9, .columns = {{1, "a", "large"}}};
+    const auto plan = PlanSchema(ToyDialect(false), wanted, shape, true, ours);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ALTER COLUMN "a" TYPE small USING NULL)"));
+    const WrittenColumns chosen{.source_table_id = 9, .columns = {{1, "a", "small"}}};
+    const auto kept = PlanSchema(ToyDialect(false), wanted, shape, true, chosen);
+    ASSERT_TRUE(kept.ok());
+    EXPECT_TRUE(kept->statements.empty()) << "somebody here has made it larger";
 }
 
 TEST(PlanSchema, AKeyOverADroppedColumnIsReplaced) {

@@ -16,8 +16,9 @@ std::string Lower(std::string_view text) {
     return absl::AsciiStrToLower(base::ToAbsl(text));
 }
 
-// "\\x00ff" as DuckDB spells it, "\\x00\\xff". A function (from_hex) would do too, were it not that a default which is no
-// plain constant makes DuckDB update the new column, after which it refuses other changes in the same transaction.
+// "\x00ff" as DuckDB spells it, "\x00\xff". A function (from_hex) would do too, were it not that a default
+// which is no plain constant makes DuckDB update the new column, after which it refuses other changes in the
+// same transaction.
 std::optional<std::string> BlobConstant(std::string_view text) {
     if (!text.starts_with("\\x") || text.size() % 2 != 0) {
         return std::nullopt;

@@ -21,7 +21,8 @@ class DuckDbDialect final : public sql::Dialect {
     /// "_2", "_3", … appended.
     [[nodiscard]] std::vector<std::string> ColumnNames(const sdk::TableSchema& schema) const override;
     [[nodiscard]] bool SameName(std::string_view a, std::string_view b) const override;
-    [[nodiscard]] std::optional<std::string> Constant(std::string_view type, std::string_view text) const override;
+    [[nodiscard]] std::optional<std::string> Constant(std::string_view type,
+                                                      std::string_view text) const override;
     [[nodiscard]] bool EmptiesBeforeAlter() const override { return false; }
     [[nodiscard]] sql::TypeFit CompareTypes(const std::string& existing,
                                             const std::string& wanted) const override;

@@ -135,7 +135,8 @@ constexpr std::string_view kTypeQuery =
     "FROM step s JOIN pg_type t ON t.oid = s.next WHERE s.next <> 0) "
     "SELECT s.place, s.element, s.oid, s.typmod, s.typtype, format_type(s.oid, s.typmod), s.over_domain, "
     "CASE WHEN s.over_domain OR d.typtype = 'd' THEN format_type(w.oid, w.typmod) ELSE '' END, "
-    "(SELECT string_agg(e.enumlabel, E'\\x1f' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = s.oid) "
+    "(SELECT string_agg(e.enumlabel, E'\\x1f' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = "
+    "s.oid) "
     "FROM step s JOIN wanted w ON w.place = s.place JOIN pg_type d ON d.oid = w.oid "
     "WHERE s.typtype <> 'd' ORDER BY s.place, s.element";
 

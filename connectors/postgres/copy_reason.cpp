@@ -41,11 +41,12 @@ const std::string& Declared(const sdk::Column& column) {
     return column.declared_type.empty() ? column.source_type : column.declared_type;
 }
 
-// Of values that no row was written for, the same bytes read as another type: whether they have the same text and a
-// destination's column may be altered to hold them.
+// Of values that no row was written for, the same bytes read as another type: whether they have the same text
+// and a destination's column may be altered to hold them.
 bool ReadsAlike(const sdk::Column& before, const sdk::Column& after) {
     return before.declared_type == after.declared_type &&
-           Fit(TypeName::Parse(before.source_type), TypeName::Parse(after.source_type)) != sql::TypeFit::kClash;
+           Fit(TypeName::Parse(before.source_type), TypeName::Parse(after.source_type)) !=
+               sql::TypeFit::kClash;
 }
 
 std::string Quoted(const sdk::Column& column) {

@@ -21,7 +21,11 @@ sdk::TableSchema Table() {
 }
 
 sdk::Column Added(std::optional<std::string> fill) {
-    return {.name = "added", .source_type = "integer", .source_id = 4, .fill = std::move(fill), .source_version = 20};
+    return {.name = "added",
+            .source_type = "integer",
+            .source_id = 4,
+            .fill = std::move(fill),
+            .source_version = 20};
 }
 
 TEST(CopyReasonTest, NothingChangedNeedsNoCopy) {

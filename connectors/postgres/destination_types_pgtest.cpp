@@ -251,7 +251,8 @@ TEST_F(DestinationTypes, AMissingEnumIsMadeAndGetsNewLabels) {
     EXPECT_EQ(TypeOfColumn("shop.enums", "m"), "other.\"Mood\"");
     EXPECT_EQ(TypeOfColumn("shop.enums", "ms"), "other.\"Mood\"[]");
     // Added at the source since; the schema knows nothing of it.
-    auto batch = BatchBuilder(schema).Full({"2", "gr\\eat", "{}"}).Full({"3", nullptr, "{\"a, b\",sad}"}).Build(1, 3);
+    auto batch =
+        BatchBuilder(schema).Full({"2", "gr\\eat", "{}"}).Full({"3", nullptr, "{\"a, b\",sad}"}).Build(1, 3);
     batch.refused = sdk::RefusedValues::kDeadLetter;
     const auto added = writer->Apply(batch);
     ASSERT_TRUE(added.ok()) << base::Describe(added.status());

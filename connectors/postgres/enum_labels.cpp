@@ -15,7 +15,8 @@
 namespace millrace::postgres {
 namespace {
 
-/// Different texts of one column that are looked at: an enum has few labels, an array of them may have any number.
+/// Different texts of one column that are looked at: an enum has few labels, an array of them may have any
+/// number.
 constexpr size_t kMostTexts = 10'000;
 
 struct EnumType final {
@@ -25,7 +26,9 @@ struct EnumType final {
     [[nodiscard]] bool Has(const std::string& label) const {
         return std::ranges::find(labels, label) != labels.end();
     }
-    [[nodiscard]] std::string ToString() const { return base::Concat(name, " (", absl::StrJoin(labels, ", "), ")"); }
+    [[nodiscard]] std::string ToString() const {
+        return base::Concat(name, " (", absl::StrJoin(labels, ", "), ")");
+    }
 };
 
 bool IsEnum(const sdk::Column& column) {
@@ -64,12 +67,11 @@ class Labels final {
     explicit Labels(SqlSession& session) : session_(session) {}
 
     absl::StatusOr<std::optional<EnumType>> Read(const std::string& type) {
-        ASSIGN_OR_RETURN(
-            const auto rows,
-            session_.Query(base::Concat(
-                "SELECT t.oid::pg_catalog.regtype, e.enumlabel FROM pg_catalog.pg_type t JOIN pg_catalog.pg_enum e ON "
-                "e.enumtypid = t.oid WHERE t.oid = pg_catalog.to_regtype(",
-                base::QuoteLiteral(type), ") ORDER BY e.enumsortorder")));
+        ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat(
+                                              "SELECT t.oid::pg_catalog.regtype, e.enumlabel FROM "
+                                              "pg_catalog.pg_type t JOIN pg_catalog.pg_enum e ON "
+                                              "e.enumtypid = t.oid WHERE t.oid = pg_catalog.to_regtype(",
+                                              base::QuoteLiteral(type), ") ORDER BY e.enumsortorder")));
         if (rows.empty()) {
             return std::nullopt;
         }
@@ -88,9 +90,9 @@ class Labels final {
         const std::string list = absl::StrJoin(texts, "), (", [](std::string* out, const std::string& text) {
             out->append(base::QuoteLiteral(text));
         });
-        ASSIGN_OR_RETURN(const auto rows,
-                         session_.Query(base::Concat("SELECT DISTINCT l FROM (VALUES (", list,
-                                                     ")) AS v(a), unnest(v.a::text[]) AS l WHERE l IS NOT NULL")));
+        ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat(
+                                              "SELECT DISTINCT l FROM (VALUES (", list,
+                                              ")) AS v(a), unnest(v.a::text[]) AS l WHERE l IS NOT NULL")));
         std::vector<std::string> labels;
         for (const auto& row : rows) {
             labels.push_back(row[0].value_or(""));
@@ -138,7 +140,8 @@ absl::StatusOr<std::vector<sdk::TypeChange>> SqlSession::AdmitValues(const sdk::
             continue;
         }
         const std::string before = type->ToString();
-        ASSIGN_OR_RETURN(const auto named, labels.Named(TextsOf(batch, i), columns[i].type == sdk::LogicalType::kArray));
+        ASSIGN_OR_RETURN(const auto named,
+                         labels.Named(TextsOf(batch, i), columns[i].type == sdk::LogicalType::kArray));
         for (const std::string& label : named) {
             if (!type->Has(label)) {
                 RETURN_IF_ERROR(labels.Add(*type, columns[i].labels, label));

@@ -124,12 +124,16 @@ TEST_F(StreamTest, AColumnAddedInsideATransactionChangesTheSchemaThere) {
 }
 
 TEST_F(StreamTest, ASchemaCarriesWhatOlderRowsHaveInANewColumn) {
-    Begin("CREATE TYPE mood AS ENUM ('sad', 'it''s ok'); CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    Begin(
+        "CREATE TYPE mood AS ENUM ('sad', 'it''s ok'); CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t "
+        "VALUES (1)");
     Sql("INSERT INTO t VALUES (2)");
     EXPECT_THAT(Changes(), ElementsAre("I t(2)"));
     const sdk::SchemaPtr before = recorder_.changes[0].schema;
-    Sql("ALTER TABLE t ADD n int DEFAULT 7, ADD t text DEFAULT 'a,b \"c\" {}', ADD a int[] DEFAULT '{1,NULL,3}', ADD b "
-        "box DEFAULT '(1,1),(0,0)', ADD m mood DEFAULT 'it''s ok', ADD x int, ADD raw bytea DEFAULT '\\x00ff'");
+    Sql("ALTER TABLE t ADD n int DEFAULT 7, ADD t text DEFAULT 'a,b \"c\" {}', ADD a int[] DEFAULT "
+        "'{1,NULL,3}', ADD b "
+        "box DEFAULT '(1,1),(0,0)', ADD m mood DEFAULT 'it''s ok', ADD x int, ADD raw bytea DEFAULT "
+        "'\\x00ff'");
     Sql("INSERT INTO t (id) VALUES (3)");
     Changes();
     const sdk::TableSchema& after = *recorder_.changes.back().schema;
@@ -189,8 +193,10 @@ TEST_F(StreamTest, RowsThatWereRewrittenInPlaceAskForACopy) {
 }
 
 TEST_F(StreamTest, PartitionsOfOneMindFillTheirRoot) {
-    Begin("CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) "
-          "TO (10); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20)");
+    Begin(
+        "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t FOR "
+        "VALUES FROM (0) "
+        "TO (10); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20)");
     Sql("ALTER TABLE t ADD n int DEFAULT 7; INSERT INTO t VALUES (1)");
     Changes();
     EXPECT_EQ(recorder_.changes.back().schema->columns[1].fill, "7");

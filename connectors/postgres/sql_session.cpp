@@ -325,13 +325,13 @@ absl::StatusOr<std::optional<std::string>> SqlSession::MakeEnum(const std::strin
     const std::string list = absl::StrJoin(labels, ", ", [](std::string* out, const std::string& label) {
         out->append(base::QuoteLiteral(label));
     });
-    const auto made = Run(base::Concat("DO $millrace$ BEGIN IF array_length(parse_ident(", base::QuoteLiteral(name),
-                                       "), 1) = 2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname ="
-                                       " (parse_ident(",
-                                       base::QuoteLiteral(name),
-                                       "))[1]) THEN EXECUTE pg_catalog.format('CREATE SCHEMA %I', (parse_ident(",
-                                       base::QuoteLiteral(name), "))[1]); END IF; END $millrace$; CREATE TYPE ", name,
-                                       " AS ENUM (", list, ")"));
+    const auto made = Run(base::Concat(
+        "DO $millrace$ BEGIN IF array_length(parse_ident(", base::QuoteLiteral(name),
+        "), 1) = 2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname ="
+        " (parse_ident(",
+        base::QuoteLiteral(name), "))[1]) THEN EXECUTE pg_catalog.format('CREATE SCHEMA %I', (parse_ident(",
+        base::QuoteLiteral(name), "))[1]); END IF; END $millrace$; CREATE TYPE ", name, " AS ENUM (", list,
+        ")"));
     if (absl::IsPermissionDenied(made.status())) {
         RETURN_IF_ERROR(Run("ROLLBACK TO SAVEPOINT make_type").status());
         return std::nullopt;

@@ -9,8 +9,9 @@
 namespace millrace::postgres {
 namespace {
 
-// The catalogue's column behind each of the relation's, nullptr where that is not certain. Columns keep their order
-// for good; those that were added later stand behind, and of those dropped since only their number is known.
+// The catalogue's column behind each of the relation's, nullptr where that is not certain. Columns keep their
+// order for good; those that were added later stand behind, and of those dropped since only their number is
+// known.
 std::vector<const CatalogColumn*> Match(const Relation& relation, const std::optional<CatalogTable>& table) {
     std::vector<const CatalogColumn*> matches(relation.columns.size(), nullptr);
     if (!table || relation.columns.size() > table->columns.size()) {
@@ -22,8 +23,8 @@ std::vector<const CatalogColumn*> Match(const Relation& relation, const std::opt
         const RelationColumn& then = relation.columns[i];
         const CatalogColumn& now = table->columns[i];
         all_names = all_names && then.name == now.name;
-        each_alike = each_alike && (then.name == now.name ||
-                                    (then.type_oid == now.type_oid && then.typmod == now.typmod));
+        each_alike = each_alike &&
+                     (then.name == now.name || (then.type_oid == now.type_oid && then.typmod == now.typmod));
     }
     if (all_names || (each_alike && !table->has_dropped)) {
         for (size_t i = 0; i < matches.size(); ++i) {

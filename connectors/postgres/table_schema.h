@@ -23,8 +23,9 @@ std::string StorageOf(const CatalogTable& table);
 
 /// `relation` is the truth about columns. Nullability comes from `table` when it still has that shape, else
 /// every column is nullable. Ids, fills and versions come from `table` where it is certain which column is
-/// which. Key: the identity columns that `relation` flags; under identity FULL the catalogue's primary key, and
-/// all columns only if the table is gone from the catalogue. Without a whole key the table is append-only.
+/// which. Key: the identity columns that `relation` flags; under identity FULL the catalogue's primary key,
+/// and all columns only if the table is gone from the catalogue. Without a whole key the table is
+/// append-only.
 sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<CatalogTable>& table,
                            const std::vector<ColumnType>& types);
 

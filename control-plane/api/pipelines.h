@@ -33,7 +33,8 @@ class Pipelines final {
     absl::StatusOr<v1::Pipeline> SetDesiredState(const std::string& name,
                                                  v1::PipelineSpec::DesiredState state);
 
-    /// Of one table; NotFound (TABLE_UNKNOWN), FailedPrecondition as SetDesiredState, SKIP_RANGE and DROP_NOT_PENDING.
+    /// Of one table; NotFound (TABLE_UNKNOWN), FailedPrecondition as SetDesiredState, SKIP_RANGE and
+    /// DROP_NOT_PENDING.
     absl::StatusOr<v1::Pipeline> PauseTable(const v1::PausePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResumeTable(const v1::ResumePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);

@@ -125,7 +125,8 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("keys", KeysText(before.keys()), KeysText(after.keys()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
-    diff.Field("dropped_columns", DroppedText(before.dropped_columns()), DroppedText(after.dropped_columns()));
+    diff.Field("dropped_columns", DroppedText(before.dropped_columns()),
+               DroppedText(after.dropped_columns()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
 }
 

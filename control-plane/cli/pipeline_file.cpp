@@ -69,7 +69,8 @@ class Reader final {
         } else if (key == "dropped_columns") {
             declared.dropped_columns = node.as<std::string>();
             if (declared.dropped_columns != "keep" && declared.dropped_columns != "drop") {
-                return BadFile(file_, "'dropped_columns' is 'keep' or 'drop', not '" + declared.dropped_columns + "'");
+                return BadFile(
+                    file_, "'dropped_columns' is 'keep' or 'drop', not '" + declared.dropped_columns + "'");
             }
         } else if (key == "state") {
             const auto state = node.as<std::string>();

@@ -89,7 +89,8 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
                        "Set refused_values to dead-letter, hold or text.");
     }
     if (!v1::PipelineSpec::DroppedColumns_IsValid(spec.dropped_columns())) {
-        return Invalid("DROPPED_COLUMNS_INVALID", "What becomes of dropped columns is none of the known ways.",
+        return Invalid("DROPPED_COLUMNS_INVALID",
+                       "What becomes of dropped columns is none of the known ways.",
                        "Set dropped_columns to keep or drop.");
     }
     return CheckFlush(spec.flush());

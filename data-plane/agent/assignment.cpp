@@ -177,15 +177,16 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
     ASSIGN_OR_RETURN(config.drop_columns, DropsColumns(proto.spec().dropped_columns()));
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
-        config.overrides.push_back({.schema = table.schema(),
-                                    .table = table.table(),
-                                    .paused = table.paused(),
-                                    .resync_counter = table.resync_counter(),
-                                    .resume_counter = table.resume_counter(),
-                                    .skip_first = table.skip_first_offset(),
-                                    .skip_next = table.skip_next_offset(),
-                                    .drop_counter = table.drop_counter(),
-                                    .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()}});
+        config.overrides.push_back(
+            {.schema = table.schema(),
+             .table = table.table(),
+             .paused = table.paused(),
+             .resync_counter = table.resync_counter(),
+             .resume_counter = table.resume_counter(),
+             .skip_first = table.skip_first_offset(),
+             .skip_next = table.skip_next_offset(),
+             .drop_counter = table.drop_counter(),
+             .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()}});
     }
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {

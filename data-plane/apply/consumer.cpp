@@ -213,10 +213,11 @@ void Consumer::Impl::SetHealth(const absl::Status& status) {
 }
 
 std::unique_ptr<TableActor> Consumer::Impl::MakeActor(const std::string& topic) {
-    TableIdentity identity{++actors_made, {pipeline.name, pipeline.uid, topic}, [this, topic] {
-                               return schemas.TableOf(topic);
-                           },
-                           pipeline.refused, pipeline.drop_columns};
+    TableIdentity identity{++actors_made,
+                           {pipeline.name, pipeline.uid, topic},
+                           [this, topic] { return schemas.TableOf(topic); },
+                           pipeline.refused,
+                           pipeline.drop_columns};
     // A table that is paused from the start is to be named too.
     if (const auto name = config::TableOfTopic(kafka.topic_prefix, pipeline.id, topic)) {
         identity.schema = name->schema;

@@ -111,8 +111,8 @@ class TableActor final : public WorkerPool::Job {
     std::optional<TimePoint> Drain(TimePoint now);
     /// Folds until nothing waits (true) or the batch must be sealed (false).
     absl::StatusOr<bool> FoldWaiting(TimePoint now);
-    /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate that is
-    /// looked for.
+    /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate
+    /// that is looked for.
     bool PassesOver(const bus::Record& record);
     void Drop(bus::Record& record);
     [[nodiscard]] bool Paused() const { return pause_requested_ || table_paused_; }
@@ -186,8 +186,8 @@ class TableActor final : public WorkerPool::Job {
     int64_t checkpoint_offset_ = 0;
     /// Records below it are passed over.
     int64_t skip_below_ = 0;
-    /// Nothing but a truncate is folded: what it empties need not be applied. `patient`: also beyond the topic's
-    /// present end.
+    /// Nothing but a truncate is folded: what it empties need not be applied. `patient`: also beyond the
+    /// topic's present end.
     bool seeking_ = false;
     bool seek_patiently_ = false;
     bool ordered_ = false;

@@ -113,14 +113,16 @@ std::optional<TimePoint> TableActor::EndSeek(TimePoint now) {
 std::optional<TimePoint> TableActor::DropConfirmed(TimePoint now) {
     const auto left = writer_->DropColumns(confirmed_drops_);
     const std::string columns = absl::StrJoin(confirmed_drops_, ", ");
-    if (!left.ok() && Decide(left.status()) != Remediation::kHold && Decide(left.status()) != Remediation::kFail) {
+    if (!left.ok() && Decide(left.status()) != Remediation::kHold &&
+        Decide(left.status()) != Remediation::kFail) {
         return OnError(left.status(), Stage::kApply, now);
     }
     confirmed_drops_.clear();
-    RecordEvent({.type = events::EventType::kColumnsDropped,
-                 .before = columns,
-                 .message = left.ok() ? "the columns were dropped at the destination"
-                                      : base::Concat("the columns could not be dropped: ", left.status().message())});
+    RecordEvent(
+        {.type = events::EventType::kColumnsDropped,
+         .before = columns,
+         .message = left.ok() ? "the columns were dropped at the destination"
+                              : base::Concat("the columns could not be dropped: ", left.status().message())});
     if (left.ok()) {
         NoteDropped(*left, false);
     }

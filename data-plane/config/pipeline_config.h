@@ -1,5 +1,6 @@
 /// Typed configuration of a pipeline as the data plane runs it; defaults live here only.
-/// Not for: protobuf (agent/assignment is the one translation), validation of connector options (connectors/sdk/options).
+/// Not for: protobuf (agent/assignment is the one translation), validation of connector options
+/// (connectors/sdk/options).
 #pragma once
 
 #include <chrono>
@@ -69,7 +70,8 @@ struct PipelineConfig final {
     bool removed = false;
     FlushRules flush;
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
-    /// Columns that the source has dropped wait at the destination for a confirmation, instead of staying for good.
+    /// Columns that the source has dropped wait at the destination for a confirmation, instead of staying for
+    /// good.
     bool drop_columns = false;
     std::vector<TableOverride> overrides;
 };

@@ -137,10 +137,12 @@ TEST_F(PublisherTest, ATableWhoseRowsWereRewrittenIsCopiedAnewAndNothingIsPublis
     Run();
     AwaitDurable(database_.Commit({{.table = "a", .id = "2"}, {.table = "b", .id = "x"}}));
     database_.Rewrite("a");
-    AwaitDurable(database_.Commit({{.table = "b", .id = "y"}, {.table = "a", .id = "3"}, {.table = "b", .id = "z"}}));
+    AwaitDurable(
+        database_.Commit({{.table = "b", .id = "y"}, {.table = "a", .id = "3"}, {.table = "b", .id = "z"}}));
     AwaitDurable(database_.Commit({{.table = "a", .id = "4"}}));
     EXPECT_EQ(Ids("a"), (std::vector<std::string>{"1", "2", "1", "2", "3", "4"}));
-    EXPECT_EQ(Ids("b"), (std::vector<std::string>{"x", "y", "z"})) << "the other table neither stops nor repeats";
+    EXPECT_EQ(Ids("b"), (std::vector<std::string>{"x", "y", "z"}))
+        << "the other table neither stops nor repeats";
     const std::vector<Seen> seen = Read("a");
     EXPECT_EQ(seen[3].op, sdk::Op::kTruncate) << "before the copy";
     EXPECT_EQ(seen.back().op, sdk::Op::kInsert);

@@ -23,8 +23,8 @@ std::string Joined(const std::vector<std::string>& columns) {
     return text;
 }
 
-// Of a shape that the source has left, what it says of storage and versions belongs to a later one: whatever came in
-// between is still to be noticed then.
+// Of a shape that the source has left, what it says of storage and versions belongs to a later one: whatever
+// came in between is still to be noticed then.
 sdk::SchemaPtr WithStorageOf(const sdk::SchemaPtr& before, const sdk::SchemaPtr& now) {
     if (!now->behind) {
         return now;
@@ -47,7 +47,9 @@ sdk::SchemaPtr WithStorageOf(const sdk::SchemaPtr& before, const sdk::SchemaPtr&
 bool SameStorage(const sdk::TableSchema& a, const sdk::TableSchema& b) {
     return a.storage == b.storage &&
            std::equal(a.columns.begin(), a.columns.end(), b.columns.begin(), b.columns.end(),
-                      [](const sdk::Column& x, const sdk::Column& y) { return x.source_version == y.source_version; });
+                      [](const sdk::Column& x, const sdk::Column& y) {
+                          return x.source_version == y.source_version;
+                      });
 }
 
 }  // namespace
@@ -71,8 +73,8 @@ bool NoteSchema(TableState& table, const sdk::SchemaPtr& schema, const sdk::Posi
                          .after = Joined(columns),
                          .message = "the columns have changed at the source",
                          .position = PositionText(position.commit),
-                         .id = base::Concat("schema-", table.topic, "-", table.schema_id, "-", schema->id, "-",
-                                            position.commit)});
+                         .id = base::Concat("schema-", table.topic, "-", table.schema_id, "-", schema->id,
+                                            "-", position.commit)});
     }
     table.schema_id = schema->id;
     table.schema_of_last = std::move(remembered);

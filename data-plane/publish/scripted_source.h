@@ -87,8 +87,10 @@ class ScriptedSource final : public sdk::Source {
         std::vector<sdk::SourceTable> tables;
         for (const std::string& name : database_.tables_) {
             if (selection.Selects("public", name)) {
-                tables.push_back(
-                    {.schema = "public", .table = name, .key = {"id"}, .storage = "files" + database_.storage_[name]});
+                tables.push_back({.schema = "public",
+                                  .table = name,
+                                  .key = {"id"},
+                                  .storage = "files" + database_.storage_[name]});
             }
         }
         return tables;
@@ -212,7 +214,7 @@ class ScriptedSource final : public sdk::Source {
     }
 
     absl::Status Hand(const ScriptedDatabase::Change& change, sdk::Op op, sdk::Position position,
-                             sdk::ChangeHandler& handler) {
+                      sdk::ChangeHandler& handler) {
         const std::vector<sdk::Cell> row{sdk::Cell::Value(change.id), sdk::Cell::Value(change.value)};
         sdk::ChangeEvent event;
         event.op = op;

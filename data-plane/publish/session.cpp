@@ -403,8 +403,8 @@ absl::Status Session::Stream() {
     return source_->SendFeedback(/*now=*/true);
 }
 
-// What was published before the change stays, and the position stands before it: the source sends it again to the next
-// session, whose copy contains it.
+// What was published before the change stays, and the position stands before it: the source sends it again to
+// the next session, whose copy contains it.
 absl::Status Session::LeaveToCopy(const WantedCopy& wanted) {
     TableState& table = *wanted.table;
     table.copied = false;
@@ -414,7 +414,8 @@ absl::Status Session::LeaveToCopy(const WantedCopy& wanted) {
     return absl::OkStatus();
 }
 
-void Session::RecordCopyAnew(const TableState& table, const std::string& reason, const sdk::Position& position) {
+void Session::RecordCopyAnew(const TableState& table, const std::string& reason,
+                             const sdk::Position& position) {
     surroundings_.recorder.Record(
         {.type = events::EventType::kTableResync,
          .schema = table.schema,
@@ -460,7 +461,8 @@ absl::StatusOr<bool> Session::LeaveRewritten(const std::vector<sdk::SourceTable>
         const auto found = control_.tables.find(topic);
         if (found == control_.tables.end() || !found->second.copied || !found->second.schema_of_last ||
             table.storage.empty() || found->second.source_table_id != table.id ||
-            table.storage == found->second.schema_of_last->storage || table.storage == harmless_storage_[topic]) {
+            table.storage == found->second.schema_of_last->storage ||
+            table.storage == harmless_storage_[topic]) {
             continue;
         }
         ASSIGN_OR_RETURN(const sdk::SchemaPtr now, source_->DescribeNow(table));
@@ -472,9 +474,8 @@ absl::StatusOr<bool> Session::LeaveRewritten(const std::vector<sdk::SourceTable>
             harmless_storage_[topic] = table.storage;
             continue;
         }
-        RETURN_IF_ERROR(LeaveToCopy({.table = &found->second,
-                                     .reason = std::move(reason),
-                                     .position = {writer_->durable().end, 0}}));
+        RETURN_IF_ERROR(LeaveToCopy(
+            {.table = &found->second, .reason = std::move(reason), .position = {writer_->durable().end, 0}}));
         left = true;
     }
     return left;

@@ -32,8 +32,8 @@ class Session final {
             Surroundings surroundings, std::stop_token stop);
     ~Session();
 
-    /// OK when stopped, or when the tables to publish are others than it began with: begin anew. Aborted with reason SLOT_ACTIVE, COPY_ELSEWHERE or FENCED: another worker
-    /// publishes.
+    /// OK when stopped, or when the tables to publish are others than it began with: begin anew. Aborted with
+    /// reason SLOT_ACTIVE, COPY_ELSEWHERE or FENCED: another worker publishes.
     absl::Status Run();
 
     /// It held the publisher's seat at its end.
@@ -53,7 +53,8 @@ class Session final {
     absl::Status ForgetLeftTables();
     /// Whether a new session would publish other tables, or copy one that this one has not.
     absl::StatusOr<bool> TablesChanged();
-    /// Copies anew what was rewritten at the source although no change of a row has told of it. Whether there is any.
+    /// Copies anew what was rewritten at the source although no change of a row has told of it. Whether there
+    /// is any.
     absl::StatusOr<bool> LeaveRewritten(const std::vector<sdk::SourceTable>& tables);
     void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
     void Lead();

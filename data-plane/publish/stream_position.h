@@ -61,7 +61,8 @@ std::string TableKey(const TableState& table);
 std::string EncodePosition(const StreamPosition& position);
 std::string EncodeTableState(const TableState& table);
 
-/// Takes one record of the control topic into `state`. DataLoss, reason CONTROL_TOPIC_DAMAGED: it is not ours.
+/// Takes one record of the control topic into `state`. DataLoss, reason CONTROL_TOPIC_DAMAGED: it is not
+/// ours.
 absl::Status DecodeControlRecord(const std::string& key, std::string_view value, ControlState& state);
 
 /// Reads the control topic to its end. Unavailable: no broker; DataLoss: a record that is not ours.

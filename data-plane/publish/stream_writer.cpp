@@ -62,8 +62,9 @@ StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
 
 absl::Status StreamWriter::WantCopy(TableState& table, std::string reason, const sdk::Position& position) {
     wanted_copy_ = WantedCopy{.table = &table, .reason = std::move(reason), .position = position};
-    return base::MakeError(absl::StatusCode::kAborted, "COPY_NEEDED",
-                           base::Concat(table.schema, ".", table.table, " is copied anew: ", wanted_copy_->reason));
+    return base::MakeError(
+        absl::StatusCode::kAborted, "COPY_NEEDED",
+        base::Concat(table.schema, ".", table.table, " is copied anew: ", wanted_copy_->reason));
 }
 
 absl::Status StreamWriter::CheckShape(const Route& route, const sdk::ChangeEvent& event) {

@@ -29,14 +29,16 @@ struct WantedCopy final {
 class StreamWriter final : public sdk::ChangeHandler {
  public:
     /// See sdk::Source::WhyCopyAnew.
-    using CopyReason = std::function<std::string(const sdk::TableSchema& before, const sdk::TableSchema& after)>;
+    using CopyReason =
+        std::function<std::string(const sdk::TableSchema& before, const sdk::TableSchema& after)>;
 
-    /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their schemas.
+    /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their
+    /// schemas.
     StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables, CopyReason why_copy,
                  const events::Recorder& recorder);
 
-    /// Aborted, reason COPY_NEEDED: the change was not taken, because rows of its table differ from what was published;
-    /// see wanted_copy.
+    /// Aborted, reason COPY_NEEDED: the change was not taken, because rows of its table differ from what was
+    /// published; see wanted_copy.
     absl::Status OnChange(const sdk::ChangeEvent& event) override;
     absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
     absl::Status OnProgress(uint64_t position) override;
@@ -72,7 +74,8 @@ class StreamWriter final : public sdk::ChangeHandler {
     Route* last_route_ = nullptr;
     CopyReason why_copy_;
     std::optional<WantedCopy> wanted_copy_;
-    /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see it.
+    /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see
+    /// it.
     bool progress_due_ = false;
     /// The source moved on outside transactions.
     bool progress_idle_ = false;

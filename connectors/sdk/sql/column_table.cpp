@@ -65,11 +65,11 @@ absl::Status ColumnTable::Create() {
         RETURN_IF_ERROR(session_.Execute(lock).status());
     }
     return session_
-        .Execute(base::Concat("CREATE TABLE IF NOT EXISTS ", Name(),
-                              " (pipeline_uid TEXT NOT NULL, topic TEXT NOT NULL, source_table_id ",
-                              dialect_.UnsignedType(),
-                              " NOT NULL, source_column_id BIGINT NOT NULL, column_name TEXT NOT NULL, column_type "
-                              "TEXT NOT NULL, dropped BOOLEAN NOT NULL)"))
+        .Execute(base::Concat(
+            "CREATE TABLE IF NOT EXISTS ", Name(),
+            " (pipeline_uid TEXT NOT NULL, topic TEXT NOT NULL, source_table_id ", dialect_.UnsignedType(),
+            " NOT NULL, source_column_id BIGINT NOT NULL, column_name TEXT NOT NULL, column_type "
+            "TEXT NOT NULL, dropped BOOLEAN NOT NULL)"))
         .status();
 }
 
@@ -82,10 +82,12 @@ absl::StatusOr<WrittenColumns> ColumnTable::Read() {
     for (const SqlSession::Row& row : rows) {
         WrittenColumn column;
         if (row.size() != 5 || !row[0] || !row[1] || !row[2] || !row[3] || !row[4] ||
-            !absl::SimpleAtoi(*row[0], &written.source_table_id) || !absl::SimpleAtoi(*row[1], &column.source_id)) {
-            return base::MakeError(absl::StatusCode::kDataLoss, "COLUMNS_UNREADABLE",
-                                   base::Concat("a row of topic ", stream_.topic, " in _millrace.columns is damaged"),
-                                   "Delete the topic's rows there, and resync the table.");
+            !absl::SimpleAtoi(*row[0], &written.source_table_id) ||
+            !absl::SimpleAtoi(*row[1], &column.source_id)) {
+            return base::MakeError(
+                absl::StatusCode::kDataLoss, "COLUMNS_UNREADABLE",
+                base::Concat("a row of topic ", stream_.topic, " in _millrace.columns is damaged"),
+                "Delete the topic's rows there, and resync the table.");
         }
         column.name = *row[2];
         column.type = *row[3];
@@ -93,9 +95,8 @@ absl::StatusOr<WrittenColumns> ColumnTable::Read() {
         written.columns.push_back(std::move(column));
     }
     // As a plan has them: in an order that no collation of the destination has a part in.
-    std::ranges::sort(written.columns, {}, [](const WrittenColumn& column) {
-        return std::tie(column.source_id, column.name);
-    });
+    std::ranges::sort(written.columns, {},
+                      [](const WrittenColumn& column) { return std::tie(column.source_id, column.name); });
     return written;
 }
 
@@ -104,26 +105,27 @@ absl::Status ColumnTable::Write(const WrittenColumns& columns) {
     std::string rows;
     for (const WrittenColumn& column : columns.columns) {
         base::Append(rows, rows.empty() ? "(" : ", (", dialect_.QuoteLiteral(stream_.pipeline_uid), ", ",
-                     dialect_.QuoteLiteral(stream_.topic), ", ", columns.source_table_id, ", ", column.source_id,
-                     ", ", dialect_.QuoteLiteral(column.name), ", ", dialect_.QuoteLiteral(column.type),
-                     column.dropped ? ", true)" : ", false)");
+                     dialect_.QuoteLiteral(stream_.topic), ", ", columns.source_table_id, ", ",
+                     column.source_id, ", ", dialect_.QuoteLiteral(column.name), ", ",
+                     dialect_.QuoteLiteral(column.type), column.dropped ? ", true)" : ", false)");
     }
     if (rows.empty()) {
         return absl::OkStatus();
     }
     return session_
-        .Execute(base::Concat("INSERT INTO ", Name(),
-                              " (pipeline_uid, topic, source_table_id, source_column_id, column_name, column_type, dropped) "
-                              "VALUES ",
-                              rows))
+        .Execute(base::Concat(
+            "INSERT INTO ", Name(),
+            " (pipeline_uid, topic, source_table_id, source_column_id, column_name, column_type, dropped) "
+            "VALUES ",
+            rows))
         .status();
 }
 
 absl::Status ColumnTable::RemovePipeline(const std::string& pipeline_uid) {
     ASSIGN_OR_RETURN(const bool exists, Exists());
     return exists ? session_
-                        .Execute(base::Concat("DELETE FROM ", Name(), " WHERE pipeline_uid = ",
-                                              dialect_.QuoteLiteral(pipeline_uid)))
+                        .Execute(base::Concat("DELETE FROM ", Name(),
+                                              " WHERE pipeline_uid = ", dialect_.QuoteLiteral(pipeline_uid)))
                         .status()
                   : absl::OkStatus();
 }

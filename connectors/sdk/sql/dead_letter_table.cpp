@@ -169,12 +169,12 @@ absl::Status DeadLetterTable::RenameColumn(const std::string& from, const std::s
                                               " AND column_name = ", text(from)))
                         .status());
     // Inside a value a quote is escaped, so that only a member's name is followed by a quote and a colon.
-    const std::string member = base::Concat(text(base::Concat(JsonText(from), ":")), ", ",
-                                            text(base::Concat(JsonText(to), ":")));
+    const std::string member =
+        base::Concat(text(base::Concat(JsonText(from), ":")), ", ", text(base::Concat(JsonText(to), ":")));
     return session_
         .Execute(base::Concat("UPDATE ", Name(), " SET key_text = replace(key_text, ", member,
-                              "), value_text = CASE WHEN column_name IS NULL THEN replace(value_text, ", member,
-                              ") ELSE value_text END", Where()))
+                              "), value_text = CASE WHEN column_name IS NULL THEN replace(value_text, ",
+                              member, ") ELSE value_text END", Where()))
         .status();
 }
 

@@ -78,12 +78,13 @@ class Dialect {
     /// Default: QuoteLiteral.
     [[nodiscard]] virtual std::string Literal(const sdk::Column& column, const sdk::Cell& cell) const;
 
-    /// A value of the source as a constant of `type`, spelt as ColumnTypes does; nullopt when the type cannot hold it as
-    /// it is. Default: QuoteLiteral.
-    [[nodiscard]] virtual std::optional<std::string> Constant(std::string_view type, std::string_view text) const;
+    /// A value of the source as a constant of `type`, spelt as ColumnTypes does; nullopt when the type cannot
+    /// hold it as it is. Default: QuoteLiteral.
+    [[nodiscard]] virtual std::optional<std::string> Constant(std::string_view type,
+                                                              std::string_view text) const;
 
-    /// Whether a table is emptied before it is altered in one transaction (cheaper where altering rewrites rows), or
-    /// after (where a table cannot be altered once rows of it were deleted).
+    /// Whether a table is emptied before it is altered in one transaction (cheaper where altering rewrites
+    /// rows), or after (where a table cannot be altered once rows of it were deleted).
     [[nodiscard]] virtual bool EmptiesBeforeAlter() const { return true; }
 
     /// Quoted "schema"."table".

@@ -147,8 +147,9 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
 
 absl::StatusOr<std::vector<std::string>> MergeWriter::DropColumns(const std::vector<std::string>& names) {
     if (!checkpoint_) {
-        return base::MakeError(absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
-                               base::Concat("columns of ", target_.DisplayName(), " are dropped before its take-over"));
+        return base::MakeError(
+            absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
+            base::Concat("columns of ", target_.DisplayName(), " are dropped before its take-over"));
     }
     ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
     prepared_.reset();
@@ -173,8 +174,9 @@ absl::Status MergeWriter::DropWith(SqlSession& session, const std::vector<std::s
     };
     for (const WrittenColumn& column : written.columns) {
         if (goes(column)) {
-            RETURN_IF_ERROR(Run(session, base::Concat("ALTER TABLE ", dialect_.Qualified(target_), " DROP COLUMN ",
-                                                      dialect_.QuoteIdentifier(column.name))));
+            RETURN_IF_ERROR(
+                Run(session, base::Concat("ALTER TABLE ", dialect_.Qualified(target_), " DROP COLUMN ",
+                                          dialect_.QuoteIdentifier(column.name))));
         }
     }
     std::erase_if(written.columns, goes);

@@ -27,14 +27,11 @@ WrittenColumns WrittenBy(const WantedTable& wanted, const std::vector<WrittenCol
         }
     }
     for (const WrittenColumn& column : earlier) {
-        written.columns.push_back({.source_id = column.source_id,
-                                   .name = column.name,
-                                   .type = column.type,
-                                   .dropped = true});
+        written.columns.push_back(
+            {.source_id = column.source_id, .name = column.name, .type = column.type, .dropped = true});
     }
-    std::ranges::sort(written.columns, {}, [](const WrittenColumn& column) {
-        return std::tie(column.source_id, column.name);
-    });
+    std::ranges::sort(written.columns, {},
+                      [](const WrittenColumn& column) { return std::tie(column.source_id, column.name); });
     return written;
 }
 
@@ -76,7 +73,8 @@ std::vector<std::string> KeyOf(const TableShape& shape) {
 /// Compares an existing table with the wanted one and collects the statements of ALTER TABLE.
 class Evolution final {
  public:
-    Evolution(const Dialect& dialect, const WantedTable& wanted, TableShape existing, const WrittenColumns& written)
+    Evolution(const Dialect& dialect, const WantedTable& wanted, TableShape existing,
+              const WrittenColumns& written)
         : dialect_(dialect),
           wanted_(wanted),
           existing_(std::move(existing)),
@@ -116,7 +114,8 @@ class Evolution final {
 
     [[nodiscard]] bool Wants(const WrittenColumn& column) const {
         return std::ranges::any_of(wanted_.columns, [&](const auto& wanted) {
-            return wanted.name == column.name || (column.source_id != 0 && wanted.source_id == column.source_id);
+            return wanted.name == column.name ||
+                   (column.source_id != 0 && wanted.source_id == column.source_id);
         });
     }
 
@@ -132,7 +131,8 @@ class Evolution final {
     }
 
     void Rename(const std::string& from, const std::string& to) {
-        Add(base::Concat("RENAME COLUMN ", dialect_.QuoteIdentifier(from), " TO ", dialect_.QuoteIdentifier(to)));
+        Add(base::Concat("RENAME COLUMN ", dialect_.QuoteIdentifier(from), " TO ",
+                         dialect_.QuoteIdentifier(to)));
         plan_.renames.emplace_back(from, to);
         for (TableShape::Column& column : existing_.columns) {
             if (column.name == from) {
@@ -154,8 +154,8 @@ class Evolution final {
         return moves;
     }
 
-    // A name that a column is to get may be that of one which moves too (two that change places), or of one that the
-    // source dropped and that stays here.
+    // A name that a column is to get may be that of one which moves too (two that change places), or of one
+    // that the source dropped and that stays here.
     absl::Status PlanNames() {
         const std::vector<Move> moves = Moves();
         bool crossing = false;
@@ -192,13 +192,11 @@ class Evolution final {
     // A new column is called as one was that the source dropped and that stays here with its values.
     absl::Status SetNamesakesAside() {
         for (const WantedTable::Column& column : wanted_.columns) {
-            const bool known = std::ranges::any_of(written_, [&](const WrittenColumn& other) {
-                return other.source_id == column.source_id;
+            const bool known = std::ranges::any_of(
+                written_, [&](const WrittenColumn& other) { return other.source_id == column.source_id; });
+            const bool namesake = std::ranges::any_of(written_, [&](const WrittenColumn& other) {
+                return other.name == column.name && (other.source_id != 0 || other.dropped);
             });
-            const bool namesake = std::ranges::any_of(
-                written_, [&](const WrittenColumn& other) {
-                    return other.name == column.name && (other.source_id != 0 || other.dropped);
-                });
             if (column.source_id != 0 && !known && namesake && !wanted_.emptied &&
                 Existing(column.name) != nullptr) {
                 RETURN_IF_ERROR(SetAside(column.name));
@@ -215,8 +213,9 @@ class Evolution final {
         if (ours == written_.end()) {
             return base::MakeError(
                 absl::StatusCode::kFailedPrecondition, "NAME_TAKEN",
-                base::Concat("a column of ", wanted_.target.DisplayName(), " is called \"", name,
-                             "\" at the source now, and the destination has a column of that name of its own"),
+                base::Concat(
+                    "a column of ", wanted_.target.DisplayName(), " is called \"", name,
+                    "\" at the source now, and the destination has a column of that name of its own"),
                 base::Concat("Rename that column: ", alter_, "RENAME COLUMN ", dialect_.QuoteIdentifier(name),
                              " TO …"));
         }
@@ -241,7 +240,8 @@ class Evolution final {
         }
         // A key over a column that we never write is the user's own (a surrogate): not ours to replace.
         const bool ours = std::all_of(key_.begin(), key_.end(), [this](const std::string& name) {
-            return std::ranges::any_of(wanted_.columns, [&](const auto& column) { return column.name == name; }) ||
+            return std::ranges::any_of(wanted_.columns,
+                                       [&](const auto& column) { return column.name == name; }) ||
                    std::ranges::any_of(written_, [&](const auto& column) { return column.name == name; });
         });
         if (!ours) {
@@ -333,7 +333,8 @@ class Evolution final {
         plan_.types.push_back(std::move(type));
     }
 
-    // It has the type that the source's column had: not one that somebody chose here, nor text for want of a better.
+    // It has the type that the source's column had: not one that somebody chose here, nor text for want of a
+    // better.
     [[nodiscard]] bool MadeByUs(const TableShape::Column& existing) const {
         return std::ranges::any_of(written_, [&](const WrittenColumn& column) {
             return column.name == existing.name && column.type == existing.type;
@@ -365,8 +366,7 @@ class Evolution final {
 
 WantedTable WantTable(const Dialect& dialect, const sdk::TableTarget& target, const sdk::TableSchema& schema,
                       const std::vector<std::string>& types) {
-    WantedTable wanted{
-        .target = target, .columns = {}, .key = {}, .source_table_id = schema.source_table_id};
+    WantedTable wanted{.target = target, .columns = {}, .key = {}, .source_table_id = schema.source_table_id};
     const std::vector<std::string> names = dialect.ColumnNames(schema);
     for (size_t i = 0; i < names.size(); ++i) {
         wanted.columns.push_back({.name = names[i],

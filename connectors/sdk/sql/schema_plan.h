@@ -35,7 +35,8 @@ struct WantedTable final {
     uint64_t source_table_id = 0;
     /// The batch empties the table: its columns may take any type.
     bool emptied = false;
-    /// A column that is new and whose rows get a value of the source is made a text column: its own type refused it.
+    /// A column that is new and whose rows get a value of the source is made a text column: its own type
+    /// refused it.
     bool fill_as_text = false;
 };
 
@@ -58,9 +59,9 @@ struct SchemaPlan final {
     [[nodiscard]] bool empty() const { return statements.empty() && add_key.empty(); }
 };
 
-/// `written`: what this stream wrote the existing columns from; a column of the source that had another name then is
-/// renamed. FailedPrecondition, reason TYPE_CHANGED, naming column, both types and what to run; reason NAME_TAKEN: the new
-/// name of a column is that of one that is not ours.
+/// `written`: what this stream wrote the existing columns from; a column of the source that had another name
+/// then is renamed. FailedPrecondition, reason TYPE_CHANGED, naming column, both types and what to run;
+/// reason NAME_TAKEN: the new name of a column is that of one that is not ours.
 absl::StatusOr<SchemaPlan> PlanSchema(const Dialect& dialect, const WantedTable& wanted,
                                       const std::optional<TableShape>& existing, bool schema_exists,
                                       const WrittenColumns& written = {});

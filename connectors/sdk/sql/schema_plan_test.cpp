@@ -162,20 +162,22 @@ WantedTable::Column From(int64_t id, std::string name, std::string type = "small
 }
 
 const TableShape kAbc = Shape({{"a", "small"}, {"b", "small"}, {"c", "small"}});
-const WrittenColumns kAbcWritten{.source_table_id = 9, .columns = {{1, "a", "small"}, {2, "b", "small"}, {3, "c", "small"}}};
+const WrittenColumns kAbcWritten{.source_table_id = 9,
+                                 .columns = {{1, "a", "small"}, {2, "b", "small"}, {3, "c", "small"}}};
 
 TEST(PlanSchema, RenamesAColumnByItsId) {
-    const auto plan =
-        PlanSchema(ToyDialect(false), ById({From(1, "a"), From(2, "x"), From(3, "c")}), kAbc, true, kAbcWritten);
+    const auto plan = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(2, "x"), From(3, "c")}), kAbc,
+                                 true, kAbcWritten);
     ASSERT_TRUE(plan.ok());
     EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "x")"));
     EXPECT_EQ(plan->written,
-              (WrittenColumns{.source_table_id = 9, .columns = {{1, "a", "small"}, {2, "x", "small"}, {3, "c", "small"}}}));
+              (WrittenColumns{.source_table_id = 9,
+                              .columns = {{1, "a", "small"}, {2, "x", "small"}, {3, "c", "small"}}}));
 }
 
 TEST(PlanSchema, TwoColumnsChangeTheirNames) {
-    const auto plan =
-        PlanSchema(ToyDialect(false), ById({From(1, "b"), From(2, "a"), From(3, "c")}), kAbc, true, kAbcWritten);
+    const auto plan = PlanSchema(ToyDialect(false), ById({From(1, "b"), From(2, "a"), From(3, "c")}), kAbc,
+                                 true, kAbcWritten);
     ASSERT_TRUE(plan.ok());
     EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "a" TO "_millrace_1")",
                                               R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "_millrace_2")",
@@ -184,15 +186,18 @@ TEST(PlanSchema, TwoColumnsChangeTheirNames) {
 }
 
 TEST(PlanSchema, ADroppedColumnStaysAndIsRemembered) {
-    const auto plan = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "c")}), kAbc, true, kAbcWritten);
+    const auto plan =
+        PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "c")}), kAbc, true, kAbcWritten);
     ASSERT_TRUE(plan.ok());
     EXPECT_TRUE(plan->empty());
     EXPECT_THAT(plan->written.Dropped(), ElementsAre("b"));
 }
 
 TEST(PlanSchema, ADroppedColumnMakesRoomForOneOfItsName) {
-    const WrittenColumns written{.source_table_id = 9, .columns = {{1, "a"}, {2, "b", "small", true}, {3, "c"}}};
-    const auto renamed = PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "b")}), kAbc, true, written);
+    const WrittenColumns written{.source_table_id = 9,
+                                 .columns = {{1, "a"}, {2, "b", "small", true}, {3, "c"}}};
+    const auto renamed =
+        PlanSchema(ToyDialect(false), ById({From(1, "a"), From(3, "b")}), kAbc, true, written);
     ASSERT_TRUE(renamed.ok());
     EXPECT_THAT(renamed->statements, ElementsAre(R"(ALTER TABLE "s"."t" RENAME COLUMN "b" TO "b_dropped_2")",
                                                  R"(ALTER TABLE "s"."t" RENAME COLUMN "c" TO "b")"));
@@ -256,7 +261,8 @@ TEST(PlanSchema, AnEmptiedColumnThatWeMadeGetsTheNewTypeEvenWhereTheOldOneWouldD
     const WrittenColumns ours{.source_table_id = 9, .columns = {{1, "a", "large"}}};
     const auto plan = PlanSchema(ToyDialect(false), wanted, shape, true, ours);
     ASSERT_TRUE(plan.ok());
-    EXPECT_THAT(plan->statements, ElementsAre(R"(ALTER TABLE "s"."t" ALTER COLUMN "a" TYPE small USING NULL)"));
+    EXPECT_THAT(plan->statements,
+                ElementsAre(R"(ALTER TABLE "s"."t" ALTER COLUMN "a" TYPE small USING NULL)"));
     const WrittenColumns chosen{.source_table_id = 9, .columns = {{1, "a", "small"}}};
     const auto kept = PlanSchema(ToyDialect(false), wanted, shape, true, chosen);
     ASSERT_TRUE(kept.ok());

@@ -135,12 +135,12 @@ class SqlSession {
     /// The type that each column of `schema` gets in this database, in the spelling that it reports itself.
     virtual absl::StatusOr<std::vector<std::string>> ColumnTypes(const sdk::TableSchema& schema) = 0;
 
-    /// Outside any transaction: lets the types of the columns `names` of `table` (in the order of the batch's) take what
-    /// `batch` holds, where something only has to be added to them, as a label to an enum. Returns what was added to;
-    /// nothing (default) where types are fixed.
-    virtual absl::StatusOr<std::vector<sdk::TypeChange>> AdmitValues(const sdk::TableTarget& /*table*/,
-                                                                     const std::vector<std::string>& /*names*/,
-                                                                     const sdk::Batch& /*batch*/) {
+    /// Outside any transaction: lets the types of the columns `names` of `table` (in the order of the
+    /// batch's) take what `batch` holds, where something only has to be added to them, as a label to an enum.
+    /// Returns what was added to; nothing (default) where types are fixed.
+    virtual absl::StatusOr<std::vector<sdk::TypeChange>> AdmitValues(
+        const sdk::TableTarget& /*table*/, const std::vector<std::string>& /*names*/,
+        const sdk::Batch& /*batch*/) {
         return std::vector<sdk::TypeChange>();
     }
 };

@@ -123,8 +123,8 @@ TEST_P(DestinationConformance, ATypeThatDoesNotFitHoldsTheTable) {
 TEST_P(DestinationConformance, RowsOlderThanAColumnGetWhatTheyHaveAtTheSource) {
     const SchemaPtr old = MakeSchema("fills", {MakeColumn("id", "bigint", 1), MakeColumn("v", "text")});
     std::vector<Column> columns = {MakeColumn("id", "bigint", 1), MakeColumn("v", "text"),
-                                   MakeColumn("n", "integer"), MakeColumn("t", "text"),
-                                   MakeColumn("raw", "bytea"), MakeColumn("none", "date")};
+                                   MakeColumn("n", "integer"),    MakeColumn("t", "text"),
+                                   MakeColumn("raw", "bytea"),    MakeColumn("none", "date")};
     columns[2].fill = "7";
     columns[3].fill = "it's \\x";
     columns[4].fill = "\\x00ff27";
@@ -136,13 +136,15 @@ TEST_P(DestinationConformance, RowsOlderThanAColumnGetWhatTheyHaveAtTheSource) {
                        .Partial({"2", "B", kUnchanged, kUnchanged, kUnchanged, nullptr})
                        .Build(2, 4));
     EXPECT_EQ(database_->Query("SELECT t FROM shop.fills WHERE id = 1"), (Rows{{"it's \\x"}}));
-    EXPECT_EQ(database_->Query("SELECT id, v, n, none FROM shop.fills ORDER BY id"),
-              (Rows{{"1", "a", "7", std::nullopt}, {"2", "B", "7", std::nullopt}, {"3", "c", "8", "2026-01-01"}}));
+    EXPECT_EQ(
+        database_->Query("SELECT id, v, n, none FROM shop.fills ORDER BY id"),
+        (Rows{{"1", "a", "7", std::nullopt}, {"2", "B", "7", std::nullopt}, {"3", "c", "8", "2026-01-01"}}));
     EXPECT_EQ(database_->Query("SELECT id FROM shop.fills WHERE octet_length(raw) = 3 ORDER BY id"),
               (Rows{{"1"}, {"2"}}));
     // Rows that come without a value get none.
     Apply(*writer, BatchBuilder(old).Full({"4", "d"}).Build(4, 5));
-    EXPECT_EQ(database_->Query("SELECT n, t FROM shop.fills WHERE id = 4"), (Rows{{std::nullopt, std::nullopt}}));
+    EXPECT_EQ(database_->Query("SELECT n, t FROM shop.fills WHERE id = 4"),
+              (Rows{{std::nullopt, std::nullopt}}));
 }
 
 TEST_P(DestinationConformance, AFillThatItsTypeRefusesMakesATextColumn) {
@@ -196,10 +198,10 @@ TEST_P(DestinationConformance, ADroppedColumnIsDroppedWhenAsked) {
 }
 
 TEST_P(DestinationConformance, ATableThatIsEmptiedTakesOtherTypesAndKeys) {
-    const SchemaPtr old =
-        MakeSchema("emptied", {MakeColumn("id", "bigint", 1), MakeColumn("v", "integer"), MakeColumn("w", "text")});
-    const SchemaPtr turned =
-        MakeSchema("emptied", {MakeColumn("id", "bigint"), MakeColumn("v", "date", 1), MakeColumn("w", "text")});
+    const SchemaPtr old = MakeSchema(
+        "emptied", {MakeColumn("id", "bigint", 1), MakeColumn("v", "integer"), MakeColumn("w", "text")});
+    const SchemaPtr turned = MakeSchema(
+        "emptied", {MakeColumn("id", "bigint"), MakeColumn("v", "date", 1), MakeColumn("w", "text")});
     const auto writer = Open(old);
     Apply(*writer, BatchBuilder(old).Full({"1", "10", "a"}).Full({"2", "10", "b"}).Build(0, 2));
     Apply(*writer, BatchBuilder(turned).TruncateFirst().Full({"1", "2026-01-01", "c"}).Build(2, 4));

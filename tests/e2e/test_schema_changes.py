@@ -168,6 +168,18 @@ def test_added_columns_fill_the_rows_that_were_there(both):
     both.told("filled", [], ["c integer"])
 
 
+def test_several_changes_before_any_is_read(both):
+    both.millrace.kill("w1")
+    write = "UPDATE filled SET n = n + 1 WHERE id % 50 = 3"
+    for change in ("DROP COLUMN d", "ADD COLUMN d int DEFAULT 9", "RENAME c TO cc", "ALTER cc TYPE bigint USING cc + 1", "ADD COLUMN j text DEFAULT 'j'"):
+        both.source(write)
+        both.source(f"ALTER TABLE filled {change}")
+    both.source(write)
+    both.millrace.restart("w1")
+    both.same("filled", ALL + ["cc", "d", "e", "f", "i", "j"])
+    assert both.postgres_type("filled", "d") == "integer" and both.postgres_type("filled", "cc") == "bigint"
+
+
 def test_a_column_added_to_a_partitioned_table_fills_too(both):
     both.source("ALTER TABLE parts ADD COLUMN c int DEFAULT 5; INSERT INTO parts VALUES (9000, 1, 1, 'x')")
     both.same("parts", ["id", "n", "a", "c"])

@@ -1,5 +1,6 @@
 """Tables that change their shape at the source while rows are written, seen at both destinations, row by row."""
 
+import itertools
 import json
 import threading
 import time
@@ -78,7 +79,11 @@ class Both:
 class Writing:
     """Threads that insert, update and delete rows of a table (id, n, big, …) while its shape changes."""
 
+    # Keys of no two of them meet.
+    bases = itertools.count(1_000_000, 1_000_000)
+
     def __init__(self, both, table, threads=2):
+        self.base = next(self.bases)
         self.both = both
         self.table = table
         self.stop = threading.Event()
@@ -109,7 +114,7 @@ class Writing:
             with connection.cursor() as cursor:
                 while not self.stop.is_set():
                     turn += 1
-                    key = 100_000 * (thread + 1) + turn
+                    key = self.base + 100_000 * thread + turn
                     old = (turn * 13 + thread) % ROWS
                     cursor.execute(f"INSERT INTO {self.table} (id, n) VALUES ({key}, {turn}); UPDATE {self.table} SET n = n + 1 WHERE id = {old}; "
                                    f"DELETE FROM {self.table} WHERE id = {key - 7}")

@@ -45,7 +45,7 @@ class Commands final {
                                                                           const std::string& stream) const;
     [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Destination>> MakeDestination(
         const config::ConnectorConfig& config) const;
-    [[nodiscard]] sdk::Findings CheckKafka() const;
+    [[nodiscard]] sdk::Findings CheckKafka(const config::PipelineConfig& pipeline) const;
     [[nodiscard]] sdk::Findings CheckSource(const config::PipelineConfig& pipeline) const;
     [[nodiscard]] sdk::Findings CheckDestination(const config::PipelineConfig& pipeline) const;
 

@@ -21,6 +21,7 @@
 #include "data-plane/apply/source_model.h"
 #include "data-plane/bus/producer.h"
 #include "data-plane/bus/topic_admin.h"
+#include "data-plane/codec/record_parts.h"
 #include "data-plane/config/topic_name.h"
 #include "tests/support/kafka.h"
 
@@ -132,6 +133,22 @@ class ApplyKafka : public testing::Test {
         const absl::Status status =
             producer_->Produce(tables_[table], key_, value_, event.commit_time_us / 1000);
         ASSERT_TRUE(status.ok()) << status;
+    }
+
+    /// `leave_out`: this part is not written.
+    void ProduceInParts(size_t table, sdk::ChangeEvent event, size_t part_bytes, uint64_t leave_out = 0) {
+        event.commit_time_us = SystemClock().WallMicros();
+        codec_->Encode(event, key_, value_);
+        const uint64_t count = codec::PartCount(value_.size(), part_bytes);
+        for (uint64_t i = 1; i <= count; ++i) {
+            const std::string header = codec::PartHeader({i, count, value_.size()});
+            const bus::RecordHeader headers[] = {{codec::kPartHeader, header}};
+            if (i != leave_out) {
+                const absl::Status status = producer_->Produce(
+                    tables_[table], key_, std::string_view(value_).substr((i - 1) * part_bytes, part_bytes), 0, headers);
+                ASSERT_TRUE(status.ok()) << status;
+            }
+        }
     }
 
     /// One transaction of `changes` random changes over all tables.
@@ -318,6 +335,66 @@ TEST_F(ApplyKafka, RowsWithoutKeyArriveOnceThoughCommitsFail) {
     for (size_t i = 0; i < 1000; ++i) {
         ASSERT_EQ(table.appended[i].at("id"), std::to_string(i));
     }
+}
+
+// Rows of 1,000 bytes in parts of 100, more of them than the budget holds at once, from many tables.
+TEST_F(ApplyKafka, SplitRecordsAreJoinedWithinTheirBudget) {
+    MakeTables(5);
+    MemoryStore store;
+    ConsumerLimits limits;
+    limits.split = base::ByteCount(2500);
+    sdk::FlushDefaults defaults;
+    // Long enough that only want of room makes a table apply.
+    defaults.interval = 1h;
+    Worker worker(kafka_, id_, "worker", store, {}, limits, defaults);
+    ASSERT_TRUE(worker.consumer.Start().ok());
+    for (int transaction = 0; transaction < 10; ++transaction) {
+        ASSERT_TRUE(producer_->Begin().ok());
+        for (size_t table = 0; table < tables_.size(); ++table) {
+            const std::string id = std::to_string(transaction);
+            ProduceInParts(table, models_[table]->events().Insert({id, std::string(1000, 's'), id, std::nullopt}), 100);
+            Produce(table, models_[table]->events().Insert({"small" + id, "s", id, std::nullopt}));
+        }
+        ASSERT_TRUE(producer_->Commit().ok());
+    }
+    const auto large = [&] {
+        int rows = 0;
+        for (const std::string& topic : tables_) {
+            for (const auto& [id, row] : RowsOf(store.Get(topic))) {
+                rows += row[1]->size() == 1000 ? 1 : 0;
+            }
+        }
+        return rows;
+    };
+    // The last two fit the budget and stay folded: nothing asks for their room.
+    EXPECT_TRUE(Eventually(30s, [&] { return large() >= 48; })) << large();
+    for (const std::string& topic : tables_) {
+        for (const auto& [id, row] : RowsOf(store.Get(topic))) {
+            EXPECT_EQ(row[1]->size(), id.starts_with("small") ? 1U : 1000U);
+        }
+    }
+}
+
+TEST_F(ApplyKafka, APartThatIsMissingHoldsItsTableAlone) {
+    MakeTables(2);
+    MemoryStore store;
+    Worker worker(kafka_, id_, "worker", store);
+    ASSERT_TRUE(worker.consumer.Start().ok());
+    ASSERT_TRUE(producer_->Begin().ok());
+    ProduceInParts(0, models_[0]->events().Insert({"1", std::string(1000, 's'), "n", std::nullopt}), 100, /*leave_out=*/4);
+    Produce(1, models_[1]->events().Insert({"1", "s", "n", std::nullopt}));
+    ASSERT_TRUE(producer_->Commit().ok());
+    EXPECT_TRUE(Eventually(30s, [&] { return RowsOf(store.Get(tables_[1])).size() == 1; }));
+    const auto held = [&] {
+        for (const TableFacts& facts : worker.consumer.Facts()) {
+            if (facts.topic == tables_[0]) {
+                return facts.state == TableState::kHeld && facts.reason == "BAD_RECORD";
+            }
+        }
+        return false;
+    };
+    EXPECT_TRUE(Eventually(20s, held));
+    EXPECT_TRUE(RowsOf(store.Get(tables_[0])).empty());
 }
 
 TEST_F(ApplyKafka, ASlowDestinationKeepsMemoryBounded) {

@@ -11,6 +11,8 @@ struct ConsumerLimits final {
     base::ByteCount table = base::ByteCount::MiB(16);
     /// All tables, folded and applying ones included; above it tables also apply before their time.
     base::ByteCount total = base::ByteCount::MiB(128);
+    /// Records that come in parts, of all tables, from their first part until they are applied.
+    base::ByteCount split = base::ByteCount::MiB(256);
 };
 
 }  // namespace millrace::apply

@@ -32,7 +32,8 @@ absl::Status RecordFeed::Open(const config::KafkaConfig& kafka, const std::strin
 
 void RecordFeed::Poll() {
     RunCommands();
-    if (total_bytes_ > limits_.total.value() * kHardLimit) {
+    ReadThoseWithRoom();
+    if (CountedBytes() > limits_.total.value() * kHardLimit) {
         std::this_thread::sleep_for(kBusyPoll);
     } else {
         Dispatch(reader_->Poll(full_.empty() ? kIdlePoll : kBusyPoll,
@@ -49,6 +50,7 @@ void RecordFeed::Forget(const std::string& topic) {
         }
     }
     full_.erase(topic);
+    joins_.Forget(topic);
 }
 
 void RecordFeed::Subscribe(TableActor& actor, int64_t offset, uint64_t session) {
@@ -83,6 +85,7 @@ void RecordFeed::Carry(const Command& command) {
     }
     table->paused = false;
     full_.erase(command.topic);
+    joins_.Forget(command.topic);
     if (!command.offset || !table->actor->inbox().Open(command.session)) {
         return;
     }
@@ -116,7 +119,7 @@ void RecordFeed::Dispatch(std::vector<bus::TopicEvent> events) {
             event.topic = topic;
         }
         if (event.kind == bus::TopicEvent::Kind::kRecord) {
-            run_.push_back(std::move(event.record));
+            TakeRecord(*table, topic, event.record);
             continue;
         }
         DeliverRun(*table, topic);
@@ -125,6 +128,52 @@ void RecordFeed::Dispatch(std::vector<bus::TopicEvent> events) {
     if (table != nullptr) {
         DeliverRun(*table, topic);
     }
+}
+
+void RecordFeed::TakeRecord(AssignedTables::Table& table, const std::string& topic, bus::Record& record) {
+    if (joins_.crowded() && joins_.Waits(topic)) {
+        return;  // comes again once there is room for the record that it waits with
+    }
+    switch (joins_.Take(topic, record)) {
+        case RecordJoins::Outcome::kWhole:
+            run_.push_back(std::move(record));
+            break;
+        case RecordJoins::Outcome::kMore:
+            break;
+        case RecordJoins::Outcome::kNoRoom:
+            DeliverRun(table, topic);
+            WaitForRoom(table, topic);
+            break;
+    }
+}
+
+void RecordFeed::WaitForRoom(AssignedTables::Table& table, const std::string& topic) {
+    if (absl::Status status = reader_->Remove(topic); !status.ok()) {
+        base::LogWarning("a table's topic is still read", {{"topic", topic}, base::LogField(status)});
+    }
+    table.paused = false;
+    full_.erase(topic);
+    WakeHolders();
+}
+
+void RecordFeed::ReadThoseWithRoom() {
+    while (const auto next = joins_.NextWithRoom()) {
+        const auto& [topic, offset] = *next;
+        if (absl::Status status = reader_->Add(topic, offset); !status.ok()) {
+            joins_.Forget(topic);
+            TableActor& actor = *tables_.Find(topic)->actor;
+            actor.inbox().PutError(status);
+            pool_.Wake(actor);
+        }
+    }
+}
+
+void RecordFeed::WakeHolders() {
+    tables_.ForAll([this](TableActor& actor) {
+        if (actor.inbox().records() > 0) {
+            pool_.Wake(actor);
+        }
+    });
 }
 
 void RecordFeed::DeliverRun(AssignedTables::Table& table, const std::string& topic) {
@@ -139,10 +188,14 @@ void RecordFeed::DeliverRun(AssignedTables::Table& table, const std::string& top
 
 void RecordFeed::Handle(AssignedTables::Table& table, bus::TopicEvent& event) {
     TableActor& actor = *table.actor;
+    const std::string& topic = actor.topic();
     if (event.kind == bus::TopicEvent::Kind::kError) {
         actor.inbox().PutError(event.status);
         pool_.Wake(actor);
         return;
+    }
+    if (joins_.Unfinished(topic)) {
+        return;  // it is not the end while a record waits or is put together
     }
     if (actor.inbox().PutEnd(event.record.offset)) {
         CommitApplied(actor.topic(), event.record.offset);
@@ -162,12 +215,8 @@ bool RecordFeed::IsFull(const Inbox& inbox, int64_t parts) const {
 }
 
 void RecordFeed::PauseFullTable(AssignedTables::Table& table, const std::string& topic) {
-    if (total_bytes_ > limits_.total.value() && !pressure_.exchange(true)) {
-        tables_.ForAll([this](TableActor& actor) {
-            if (actor.inbox().records() > 0) {
-                pool_.Wake(actor);
-            }
-        });
+    if (CountedBytes() > limits_.total.value() && !pressure_.exchange(true)) {
+        WakeHolders();
     }
     if (table.paused || !IsFull(table.actor->inbox(), 1)) {
         return;
@@ -181,7 +230,7 @@ void RecordFeed::PauseFullTable(AssignedTables::Table& table, const std::string&
 }
 
 void RecordFeed::ResumeTables() {
-    if (pressure_ && total_bytes_ <= limits_.total.value() / 4 * 3) {
+    if (pressure_ && CountedBytes() <= limits_.total.value() / 4 * 3) {
         pressure_ = false;
     }
     std::erase_if(full_, [this](const std::string& topic) {

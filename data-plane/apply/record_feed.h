@@ -12,6 +12,7 @@
 
 #include "data-plane/apply/assigned_tables.h"
 #include "data-plane/apply/consumer_limits.h"
+#include "data-plane/apply/record_joins.h"
 #include "data-plane/bus/table_reader.h"
 
 namespace millrace::apply {
@@ -21,7 +22,7 @@ class RecordFeed final : public TablePort {
  public:
     /// `tables` is looked at from Poll on; it may be younger than the feed.
     RecordFeed(AssignedTables& tables, WorkerPool& pool, ConsumerLimits limits)
-        : tables_(tables), pool_(pool), limits_(limits) {}
+        : tables_(tables), pool_(pool), limits_(limits), joins_(limits.split.value()) {}
 
     absl::Status Open(const config::KafkaConfig& kafka, const std::string& applied_group);
 
@@ -36,7 +37,7 @@ class RecordFeed final : public TablePort {
     void Subscribe(TableActor& actor, int64_t offset, uint64_t session) override;
     void Unsubscribe(TableActor& actor) override;
     void CommitApplied(const std::string& topic, int64_t offset) override;
-    [[nodiscard]] bool UnderPressure() const override { return pressure_; }
+    [[nodiscard]] bool UnderPressure() const override { return pressure_ || joins_.crowded(); }
 
  private:
     /// What a step wants of the reader; carried out between two polls, so that no record fetched for an older
@@ -52,6 +53,12 @@ class RecordFeed final : public TablePort {
     void RunCommands();
     void Carry(const Command& command);
     void Dispatch(std::vector<bus::TopicEvent> events);
+    void TakeRecord(AssignedTables::Table& table, const std::string& topic, bus::Record& record);
+    void WaitForRoom(AssignedTables::Table& table, const std::string& topic);
+    void ReadThoseWithRoom();
+    /// Memory that counts against the limit of all tables: joined records have a budget of their own.
+    [[nodiscard]] int64_t CountedBytes() const { return total_bytes_ - joins_.handed_on(); }
+    void WakeHolders();
     void DeliverRun(AssignedTables::Table& table, const std::string& topic);
     void Handle(AssignedTables::Table& table, bus::TopicEvent& event);
     /// `parts`: 1 to stop reading, 2 to go on only once half of the room is free.
@@ -65,6 +72,7 @@ class RecordFeed final : public TablePort {
     std::unique_ptr<bus::TableReader> reader_;
     std::atomic<int64_t> total_bytes_{0};
     std::atomic<bool> pressure_{false};
+    RecordJoins joins_;
     /// Topics that are paused for want of room.
     std::set<std::string> full_;
     /// Records of one topic in a row.

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "data-plane/codec/record_parts.h"
 
 namespace millrace::apply {
 
@@ -193,7 +194,7 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             Drop(record);
             continue;
         }
-        absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
+        absl::Status status = Decode(record);
         if (status.ok() && folder_.MustFlush(decoded_.event.schema->id)) {
             return false;
         }
@@ -221,6 +222,13 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             return false;
         }
     }
+}
+
+absl::Status TableActor::Decode(const bus::Record& record) {
+    if (const std::string_view part = record.Header(codec::kPartHeader); !part.empty()) {
+        return codec::LoosePart(part);
+    }
+    return codec_->Decode(record.value, look_up_, decoded_);
 }
 
 absl::StatusOr<sdk::SchemaPtr> TableActor::LookUp(uint64_t schema_id) {

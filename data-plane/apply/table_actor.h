@@ -114,6 +114,8 @@ class TableActor final : public WorkerPool::Job {
     /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate
     /// that is looked for.
     bool PassesOver(const bus::Record& record);
+    /// Into `decoded_`.
+    absl::Status Decode(const bus::Record& record);
     void Drop(bus::Record& record);
     [[nodiscard]] bool Paused() const { return pause_requested_ || table_paused_; }
     void TakeOrders();

@@ -74,7 +74,7 @@ bool TableActor::PassesOver(const bus::Record& record) {
     if (!seeking_) {
         return false;
     }
-    const absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
+    const absl::Status status = Decode(record);
     if (!status.ok() || decoded_.event.op != sdk::Op::kTruncate) {
         return true;
     }

@@ -2,6 +2,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "data-plane/bus/kafka_client.h"
 #include "data-plane/bus/kafka_error.h"
 #include "data-plane/bus/kafka_handle.h"
+#include "data-plane/bus/record_limits.h"
 
 namespace millrace::bus {
 namespace {
@@ -33,7 +35,7 @@ KafkaProperties Defaults() {
         {"client.id", "millrace-publisher"},
         {"linger.ms", "5"},
         {"compression.codec", "lz4"},
-        {"message.max.bytes", "16777216"},
+        {"message.max.bytes", std::to_string(kDefaultMessageBytes)},
         {"queue.buffering.max.kbytes", "32768"},
         {"queue.buffering.max.messages", "100000"},
         {"transaction.timeout.ms", "60000"},
@@ -229,13 +231,14 @@ absl::Status TransactionalProducer::Begin() {
 }
 
 absl::Status TransactionalProducer::Produce(const std::string& topic, std::string_view key,
-                                            std::string_view value, int64_t timestamp_ms) {
+                                            std::string_view value, int64_t timestamp_ms,
+                                            std::span<const RecordHeader> headers) {
     ASSIGN_OR_RETURN(rd_kafka_topic_t* const target, impl_->Topic(topic));
     if (--impl_->produces_until_poll <= 0) {
         impl_->produces_until_poll = kProducesBetweenPolls;
         rd_kafka_poll(impl_->handle(), 0);
     }
-    rd_kafka_vu_t parts[6];
+    rd_kafka_vu_t parts[6 + kMaxHeaders];
     parts[0].vtype = RD_KAFKA_VTYPE_RKT;
     parts[0].u.rkt = target;
     parts[1].vtype = RD_KAFKA_VTYPE_PARTITION;
@@ -249,12 +252,21 @@ absl::Status TransactionalProducer::Produce(const std::string& topic, std::strin
     parts[4].u.mem = {.ptr = const_cast<char*>(value.empty() ? "" : value.data()), .size = value.size()};
     parts[5].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
     parts[5].u.i64 = timestamp_ms;
+    std::size_t count = 6;
+    for (const RecordHeader& header : headers.first(std::min(headers.size(), kMaxHeaders))) {
+        parts[count].vtype = RD_KAFKA_VTYPE_HEADER;
+        // Names are literals: their ends are marked.
+        parts[count].u.header = {.name = header.name.data(),
+                                 .val = header.value.data(),
+                                 .size = static_cast<ssize_t>(header.value.size())};
+        ++count;
+    }
 
     const Clock::time_point since = Clock::now();
     Clock::time_point last_turn = since;
     for (;;) {
         const KafkaOwned<rd_kafka_error_s> error(
-            rd_kafka_produceva(impl_->handle(), parts, std::size(parts)));
+            rd_kafka_produceva(impl_->handle(), parts, count));
         if (error == nullptr) {
             return absl::OkStatus();
         }

@@ -5,13 +5,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "data-plane/bus/record.h"
 #include "data-plane/config/pipeline_config.h"
 
 namespace millrace::bus {
+
+inline constexpr std::size_t kMaxHeaders = 4;
 
 /// Used by one thread. Errors: Unavailable (broker away: retry the same call), Aborted reason FENCED (another
 /// producer took the transactional id: stop), Aborted reason TXN_ABORTED (abort, restart from the stored
@@ -32,9 +36,9 @@ class TransactionalProducer final {
     /// lock).
     absl::Status Init();
     absl::Status Begin();
-    /// Copies key and value. A full queue waits (backpressure).
+    /// Copies key, value and headers (at most kMaxHeaders). A full queue waits (backpressure).
     absl::Status Produce(const std::string& topic, std::string_view key, std::string_view value,
-                         int64_t timestamp_ms);
+                         int64_t timestamp_ms, std::span<const RecordHeader> headers = {});
     /// Flushes and commits; on return every record since Begin is durable and will be visible (the broker
     /// writes its markers within milliseconds; Init of a later producer waits for them). RECORD_TOO_LARGE and
     /// TXN_ABORTED want Abort.

@@ -61,6 +61,20 @@ std::string_view View(const void* data, std::size_t size) {
     return {static_cast<const char*>(data), size};
 }
 
+void TakeHeaders(const rd_kafka_message_t* message, Record& record) {
+    rd_kafka_headers_t* headers = nullptr;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return;
+    }
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    for (std::size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+        record.headers.push_back({name, View(value, size)});
+    }
+}
+
 }  // namespace
 
 struct TableReader::Impl final {
@@ -256,6 +270,7 @@ std::vector<TopicEvent> TableReader::Impl::Sort(FetchedMessages messages, uint64
             event.record.timestamp_ms = rd_kafka_message_timestamp(message.get(), nullptr);
             event.record.key = View(message->key, message->key_len);
             event.record.value = View(message->payload, message->len);
+            TakeHeaders(message.get(), event.record);
             if (owner == nullptr) {
                 owner = std::make_shared<FetchedRecords>(client);
             }

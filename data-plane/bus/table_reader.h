@@ -10,18 +10,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data-plane/bus/record.h"
 #include "data-plane/config/pipeline_config.h"
 
 namespace millrace::bus {
-
-/// A record as fetched; key and value live as long as `owner`.
-struct Record final {
-    int64_t offset = 0;
-    int64_t timestamp_ms = 0;
-    std::string_view key;
-    std::string_view value;
-    std::shared_ptr<const void> owner;
-};
 
 /// What Poll delivers for one topic.
 struct TopicEvent final {

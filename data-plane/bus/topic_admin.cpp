@@ -3,6 +3,8 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <thread>
@@ -22,6 +24,10 @@ using Clock = std::chrono::steady_clock;
 /// A controller refuses a request that would write some thousand records.
 constexpr std::size_t kTopicsAtOnce = 500;
 constexpr milliseconds kRetryPause{50};
+constexpr char kMessageLimit[] = "max.message.bytes";
+constexpr char kReplicaFetch[] = "replica.fetch.max.bytes";
+/// Of a batch around its records.
+constexpr int64_t kFrameBytes = 65'536;
 
 /// What is left of a caller's timeout.
 class Deadline final {
@@ -73,19 +79,18 @@ bool IsLed(const rd_kafka_metadata_topic_t& topic) {
 
 }  // namespace
 
-std::map<std::string, std::string> TableTopicProperties() {
+std::map<std::string, std::string> TableTopicProperties(int64_t message_bytes) {
     return {{"cleanup.policy", "delete"},
             {"retention.ms", "604800000"},
-            // The record itself and room for its batch's frame.
-            {"max.message.bytes", "16842752"},
+            {kMessageLimit, std::to_string(message_bytes + kFrameBytes)},
             // Retention counts from arrival: changes that waited long in the source's log must not expire on
             // arrival, and a source clock that runs ahead must not make the broker refuse them.
             {"message.timestamp.type", "LogAppendTime"}};
 }
 
-std::map<std::string, std::string> CompactedTopicProperties() {
+std::map<std::string, std::string> CompactedTopicProperties(int64_t message_bytes) {
     return {{"cleanup.policy", "compact"},
-            {"max.message.bytes", "16842752"},
+            {kMessageLimit, std::to_string(message_bytes + kFrameBytes)},
             {"message.timestamp.type", "LogAppendTime"},
             // Position records come several times a second: small segments let the cleaner keep a reader's
             // work short.
@@ -143,6 +148,11 @@ struct TopicAdmin::Impl final {
     absl::Status AwaitLeaders(const std::vector<TopicSpec>& topics, const Deadline& deadline) const;
     absl::Status DeleteSome(const std::vector<std::string>& topics, milliseconds timeout) const;
     absl::Status TryDeleteGroups(std::set<std::string>& groups, const Deadline& deadline) const;
+    /// Value of one setting of each resource that exists and has it as a number.
+    absl::StatusOr<std::map<std::string, int64_t>> Setting(rd_kafka_ResourceType_t type,
+                                                           const std::vector<std::string>& names,
+                                                           std::string_view setting,
+                                                           const Deadline& deadline) const;
 };
 
 absl::StatusOr<std::vector<TopicSpec>> TopicAdmin::Impl::MissingTopics(const std::vector<TopicSpec>& topics,
@@ -158,6 +168,43 @@ absl::StatusOr<std::vector<TopicSpec>> TopicAdmin::Impl::MissingTopics(const std
     std::copy_if(topics.begin(), topics.end(), std::back_inserter(missing),
                  [&](const TopicSpec& topic) { return !led.contains(topic.name); });
     return missing;
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> TopicAdmin::Impl::Setting(
+    rd_kafka_ResourceType_t type, const std::vector<std::string>& names, std::string_view setting,
+    const Deadline& deadline) const {
+    AdminArray<rd_kafka_ConfigResource_t> requests(&rd_kafka_ConfigResource_destroy);
+    for (const std::string& name : names) {
+        requests.Add(rd_kafka_ConfigResource_new(type, name.c_str()));
+    }
+    const std::string doing = "asking for " + std::string(setting);
+    ASSIGN_OR_RETURN(auto event, Run(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, deadline.left(), doing,
+                                     [&](const auto* options, auto* queue) {
+                                         rd_kafka_DescribeConfigs(handle(), requests.data(), requests.size(),
+                                                                  options, queue);
+                                     }));
+    std::size_t count = 0;
+    const auto** resources =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event.get()), &count);
+    std::map<std::string, int64_t> values;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (const auto code = rd_kafka_ConfigResource_error(resources[i]); IsMissingTopic(code)) {
+            continue;
+        } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return Error(code, doing + " of " + rd_kafka_ConfigResource_name(resources[i]));
+        }
+        std::size_t entries = 0;
+        const auto** entry = rd_kafka_ConfigResource_configs(resources[i], &entries);
+        for (std::size_t e = 0; e < entries; ++e) {
+            const char* const text = rd_kafka_ConfigEntry_value(entry[e]);
+            int64_t value = 0;
+            if (text != nullptr && setting == rd_kafka_ConfigEntry_name(entry[e]) &&
+                std::from_chars(text, text + std::strlen(text), value).ec == std::errc()) {
+                values[rd_kafka_ConfigResource_name(resources[i])] = value;
+            }
+        }
+    }
+    return values;
 }
 
 absl::Status TopicAdmin::Impl::SubmitTopics(const std::vector<TopicSpec>& topics,
@@ -348,6 +395,33 @@ absl::StatusOr<std::vector<std::string>> TopicAdmin::ListTopics(const std::strin
     }
     std::sort(names.begin(), names.end());
     return names;
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> TopicAdmin::MessageLimits(
+    const std::vector<std::string>& topics, milliseconds timeout) {
+    if (topics.empty()) {
+        return std::map<std::string, int64_t>{};
+    }
+    return impl_->Setting(RD_KAFKA_RESOURCE_TOPIC, topics, kMessageLimit, Deadline(timeout));
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> TopicAdmin::ReplicaFetchLimits(milliseconds timeout) {
+    const Deadline deadline(timeout);
+    std::map<std::string, int64_t> limits;
+    std::vector<std::string> brokers;
+    {
+        ASSIGN_OR_RETURN(const auto metadata, impl_->Metadata(deadline, "listing brokers"));
+        for (int i = 0; i < metadata->broker_cnt; ++i) {
+            brokers.push_back(std::to_string(metadata->brokers[i].id));
+        }
+    }
+    for (const std::string& broker : brokers) {
+        // A broker answers for itself alone: one request each.
+        ASSIGN_OR_RETURN(const auto of_one,
+                         impl_->Setting(RD_KAFKA_RESOURCE_BROKER, {broker}, kReplicaFetch, deadline));
+        limits.insert(of_one.begin(), of_one.end());
+    }
+    return limits;
 }
 
 absl::StatusOr<std::map<std::string, int64_t>> TopicAdmin::EndOffsets(const std::vector<std::string>& topics,

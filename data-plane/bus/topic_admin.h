@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data-plane/bus/record_limits.h"
 #include "data-plane/config/pipeline_config.h"
 
 namespace millrace::bus {
@@ -18,9 +19,10 @@ struct TopicSpec final {
     std::map<std::string, std::string> properties;
 };
 
-/// Properties of table topics (delete, 7 days, 16 MiB records) and of the compacted ones.
-std::map<std::string, std::string> TableTopicProperties();
-std::map<std::string, std::string> CompactedTopicProperties();
+/// Properties of table topics (delete, 7 days) and of the compacted ones; both take records of `message_bytes` and the
+/// frame around them.
+std::map<std::string, std::string> TableTopicProperties(int64_t message_bytes = kDefaultMessageBytes);
+std::map<std::string, std::string> CompactedTopicProperties(int64_t message_bytes = kDefaultMessageBytes);
 
 /// Thread-safe. Unavailable (KAFKA_UNREACHABLE, naming the brokers) when no broker answers within `timeout`.
 class TopicAdmin final {
@@ -38,6 +40,12 @@ class TopicAdmin final {
     absl::Status DeleteGroups(const std::vector<std::string>& groups, std::chrono::milliseconds timeout);
     absl::StatusOr<std::vector<std::string>> ListTopics(const std::string& name_prefix,
                                                         std::chrono::milliseconds timeout);
+    /// max.message.bytes of each topic that exists. PermissionDenied: the user lacks DescribeConfigs.
+    absl::StatusOr<std::map<std::string, int64_t>> MessageLimits(const std::vector<std::string>& topics,
+                                                                 std::chrono::milliseconds timeout);
+    /// replica.fetch.max.bytes of each broker, by its id. PermissionDenied: the user lacks DescribeConfigs on the
+    /// cluster.
+    absl::StatusOr<std::map<std::string, int64_t>> ReplicaFetchLimits(std::chrono::milliseconds timeout);
     /// Offset after the last record of partition 0 of each topic, whatever its transaction came to:
     /// everything committed before the call lies below it. (The last stable offset will not do: it passes a
     /// commit only once the broker has written its markers, milliseconds after Commit returned.) NotFound

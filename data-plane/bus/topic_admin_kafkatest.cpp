@@ -53,6 +53,28 @@ TEST_F(TopicAdminTest, RefusedTopicSaysWhich) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(name));
 }
 
+TEST_F(TopicAdminTest, RecordLimitsOfTopicsAndBrokersAreTold) {
+    const std::string ours = MakeTopic();
+    const std::string narrow = MakeTopic({{"max.message.bytes", "100000"}});
+    const auto limits = admin_->MessageLimits({ours, narrow, "bus-admin-never"}, 10s);
+    ASSERT_TRUE(limits.ok()) << limits.status();
+    EXPECT_EQ(limits->size(), 2U) << "a missing topic has none";
+    EXPECT_GE(limits->at(ours), MaxMessageBytes(kafka_));
+    EXPECT_EQ(limits->at(narrow), 100'000);
+    const auto fetch = admin_->ReplicaFetchLimits(10s);
+    ASSERT_TRUE(fetch.ok()) << fetch.status();
+    ASSERT_EQ(fetch->size(), 1U);
+    EXPECT_GT(fetch->begin()->second, 0);
+}
+
+TEST_F(TopicAdminTest, ASmallerLimitComesFromTheKafkaProperties) {
+    kafka_.properties["message.max.bytes"] = "500000";
+    EXPECT_EQ(MaxMessageBytes(kafka_), 500'000);
+    EXPECT_EQ(PartBytes(kafka_), 250'000);
+    kafka_.properties["message.max.bytes"] = "many";
+    EXPECT_EQ(MaxMessageBytes(kafka_), kDefaultMessageBytes) << "the client refuses it by name";
+}
+
 TEST_F(TopicAdminTest, EndOfMissingTopicIsNotFound) {
     const std::string there = MakeTopic();
     const std::string missing = testing_support::FreeKafkaName("bus-missing");

@@ -7,6 +7,7 @@
 #include "data-plane/bus/table_reader.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/codec/record_parts.h"
 #include "data-plane/config/topic_name.h"
 #include "data-plane/publish/scripted_source.h"
 #include "data-plane/publish/stream_position.h"
@@ -80,13 +81,27 @@ class PublisherTest : public testing::Test {
             return schema;
         };
         std::vector<Seen> seen;
+        codec::PartJoiner joiner;
         for (int quiet = 0; quiet < 100; ++quiet) {
             for (const bus::TopicEvent& event : (*reader)->Poll(50ms, 1000)) {
                 if (event.kind == bus::TopicEvent::Kind::kEnd) {
                     return seen;
                 }
+                std::string joined;
+                std::string_view value = event.record.value;
+                if (const auto header = event.record.Header(codec::kPartHeader); !header.empty()) {
+                    const auto part = codec::ParsePartHeader(header);
+                    EXPECT_TRUE(part.ok() && joiner.Add(*part, value).ok());
+                    ++parts_;
+                    if (!joiner.complete()) {
+                        continue;
+                    }
+                    joined = joiner.Take();
+                    value = joined;
+                }
+                EXPECT_TRUE(joiner.empty()) << "parts follow each other";
                 codec::DecodedEvent decoded;
-                EXPECT_TRUE(codec->Decode(event.record.value, schemas, decoded).ok());
+                EXPECT_TRUE(codec->Decode(value, schemas, decoded).ok());
                 const sdk::ChangeEvent& change = decoded.event;
                 const sdk::RowView row = change.after.empty() ? change.before : change.after;
                 seen.push_back({change.op, change.position, change.generation,
@@ -113,6 +128,7 @@ class PublisherTest : public testing::Test {
     }
 
     ScriptedDatabase database_{{"a", "b"}};
+    int parts_ = 0;
     base::Metrics metrics_;
     config::KafkaConfig kafka_;
     config::PipelineConfig pipeline_;
@@ -190,6 +206,34 @@ TEST_F(PublisherTest, ALargeTransactionIsSplitAndResumedInItsMiddle) {
     for (const uint64_t acknowledged : database_.acknowledged()) {
         EXPECT_TRUE(acknowledged <= 1000 || acknowledged >= end) << "acknowledged inside a transaction";
     }
+}
+
+TEST_F(PublisherTest, ALargeRecordComesInPartsOfOneKafkaTransaction) {
+    Run();
+    AwaitDurable(1000);
+    std::vector<Change> changes;
+    std::vector<std::string> expected;
+    for (int i = 0; i < 6; ++i) {
+        expected.push_back(std::to_string(i));
+        changes.push_back({.table = "a", .id = expected.back(), .value = std::string(i % 2 == 0 ? (20 << 20) + i : 10, 'v')});
+    }
+    database_.BreakAfter(4);
+    AwaitDurable(database_.Commit(std::move(changes)));
+    EXPECT_EQ(Ids("a"), expected);
+    EXPECT_EQ(parts_, 9) << "three records of 20 MiB in parts of 8 MiB";
+}
+
+TEST_F(PublisherTest, ARecordBeyondTheLimitNamesItsTableAndBlocks) {
+    Run();
+    AwaitDurable(1000);
+    database_.Commit({{.table = "b", .id = "x", .value = std::string(257 << 20, 'v')}});
+    for (int i = 0; i < 200 && publisher_->Facts().state != PublisherState::kBlocked; ++i) {
+        std::this_thread::sleep_for(50ms);
+    }
+    const absl::Status error = publisher_->Facts().error;
+    EXPECT_EQ(base::ReasonOf(error), "RECORD_TOO_LARGE") << error;
+    EXPECT_NE(std::string(error.message()).find("table public.b makes a record of 258 MiB"), std::string::npos) << error;
+    EXPECT_TRUE(Ids("b").empty());
 }
 
 TEST_F(PublisherTest, ARestartRepeatsNothing) {

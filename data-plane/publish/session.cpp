@@ -120,11 +120,12 @@ absl::Status Session::Connect() {
 
 absl::Status Session::PrepareTopics() {
     ASSIGN_OR_RETURN(auto admin, bus::TopicAdmin::Create(kafka_));
-    std::vector<bus::TopicSpec> topics{{control_topic_, bus::CompactedTopicProperties()},
-                                       {schema_topic_, bus::CompactedTopicProperties()}};
+    const int64_t limit = bus::MaxMessageBytes(kafka_);
+    std::vector<bus::TopicSpec> topics{{control_topic_, bus::CompactedTopicProperties(limit)},
+                                       {schema_topic_, bus::CompactedTopicProperties(limit)}};
     for (const sdk::SourceTable& table : tables_) {
         topics.push_back({config::TableTopic(kafka_.topic_prefix, pipeline_.id, table.schema, table.table),
-                          bus::TableTopicProperties()});
+                          bus::TableTopicProperties(limit)});
     }
     return admin->CreateTopics(topics, kTopicTimeout);
 }
@@ -191,7 +192,8 @@ absl::Status Session::InitProducer() {
 void Session::MakeWriter() {
     const base::Labels labels{{"pipeline", pipeline_.name}};
     writer_ = std::make_unique<TransactionWriter>(
-        *producer_, TransactionWriter::Topics{control_topic_, schema_topic_}, control_.position,
+        *producer_, TransactionWriter::Topics{control_topic_, schema_topic_},
+        static_cast<size_t>(bus::PartBytes(kafka_)), control_.position,
         metrics_.GetCounter("millrace_publish_commits_total", "Kafka transactions committed by the publisher",
                             labels),
         metrics_.GetHistogram("millrace_publish_commit_seconds", "Duration of a Kafka commit in seconds",

@@ -2,16 +2,43 @@
 
 #include "base/failpoint.h"
 #include "base/status.h"
+#include "base/text.h"
+#include "data-plane/codec/record_parts.h"
 
 namespace millrace::publish {
 
 using std::chrono::steady_clock;
 
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20U;
+
+size_t CellBytes(const sdk::ChangeEvent& event) {
+    size_t bytes = 0;
+    for (const sdk::RowView row : {event.after, event.before}) {
+        for (const sdk::Cell& cell : row) {
+            bytes += cell.size();
+        }
+    }
+    return bytes;
+}
+
+absl::Status TooLarge(const sdk::ChangeEvent& event, size_t bytes) {
+    return base::MakeError(
+        absl::StatusCode::kInvalidArgument, "RECORD_TOO_LARGE",
+        base::Concat("a change of table ", event.schema->DisplayName(), " makes a record of ",
+                     (bytes + kMiB - 1) / kMiB, " MiB; the limit is ", codec::kMaxRecordBytes / kMiB, " MiB"),
+        "Exclude the column that holds the value, or take the table out of the pipeline");
+}
+
+}  // namespace
+
 TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer, Topics topics,
-                                     StreamPosition durable, base::Counter& commits,
+                                     size_t part_bytes, StreamPosition durable, base::Counter& commits,
                                      base::Histogram& commit_seconds)
     : producer_(producer),
       topics_(std::move(topics)),
+      part_bytes_(part_bytes),
       pending_(durable),
       durable_(std::move(durable)),
       commits_(commits),
@@ -28,6 +55,10 @@ absl::Status TransactionWriter::EnsureBegun() {
 }
 
 absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::string& topic) {
+    // Before anything is written or copied: the source can hold rows far beyond what is replicated.
+    if (const size_t bytes = CellBytes(event); bytes > codec::kMaxRecordBytes) {
+        return TooLarge(event, bytes);
+    }
     RETURN_IF_ERROR(EnsureBegun());
     const int64_t timestamp_ms = event.commit_time_us / 1000;
     if (written_schemas_.insert(event.schema->id).second) {
@@ -36,9 +67,28 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
                                           codec::EncodeSchema(*event.schema), timestamp_ms));
     }
     codec_->Encode(event, key_, value_);
+    if (value_.size() > codec::kMaxRecordBytes) {
+        return TooLarge(event, value_.size());
+    }
     open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
-    absl::Status status = producer_.Produce(topic, key_, value_, timestamp_ms);
+    absl::Status status = ProduceValue(topic, timestamp_ms);
     return status.ok() ? status : base::Annotate(status, "publishing " + event.schema->DisplayName());
+}
+
+absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t timestamp_ms) {
+    if (value_.size() <= part_bytes_) {
+        return producer_.Produce(topic, key_, value_, timestamp_ms);
+    }
+    const uint64_t count = codec::PartCount(value_.size(), part_bytes_);
+    for (uint64_t index = 1; index <= count; ++index) {
+        const std::string header = codec::PartHeader({index, count, value_.size()});
+        const bus::RecordHeader headers[] = {{codec::kPartHeader, header}};
+        const std::string_view part = std::string_view(value_).substr((index - 1) * part_bytes_, part_bytes_);
+        RETURN_IF_ERROR(producer_.Produce(topic, key_, part, timestamp_ms, headers));
+        MILLRACE_FAILPOINT("publish.after_part");
+    }
+    value_ = std::string();  // Few records are as large: its memory is not kept for the next.
+    return absl::OkStatus();
 }
 
 absl::Status TransactionWriter::WriteTableState(const TableState& table) {

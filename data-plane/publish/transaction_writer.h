@@ -25,11 +25,14 @@ class TransactionWriter final {
         std::string schemas;
     };
 
-    TransactionWriter(bus::TransactionalProducer& producer, Topics topics, StreamPosition durable,
-                      base::Counter& commits, base::Histogram& commit_seconds);
+    /// A record's value beyond `part_bytes` is split.
+    TransactionWriter(bus::TransactionalProducer& producer, Topics topics, size_t part_bytes,
+                      StreamPosition durable, base::Counter& commits, base::Histogram& commit_seconds);
 
     /// Adds a change to the open transaction (begins one if none is open), its schema before it when this
-    /// session has not written that schema yet.
+    /// session has not written that schema yet. All parts of a split record come into the same transaction.
+    /// InvalidArgument (RECORD_TOO_LARGE), which names the table: the record passes codec::kMaxRecordBytes;
+    /// nothing of it was written.
     absl::Status Write(const sdk::ChangeEvent& event, const std::string& topic);
     absl::Status WriteTableState(const TableState& table);
 
@@ -46,9 +49,11 @@ class TransactionWriter final {
 
  private:
     absl::Status EnsureBegun();
+    absl::Status ProduceValue(const std::string& topic, int64_t timestamp_ms);
 
     bus::TransactionalProducer& producer_;
     const Topics topics_;
+    const size_t part_bytes_;
     std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
     StreamPosition pending_;
     StreamPosition durable_;

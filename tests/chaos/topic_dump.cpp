@@ -14,6 +14,7 @@
 #include "data-plane/bus/table_reader.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/codec/record_parts.h"
 #include "data-plane/config/topic_name.h"
 #include "millrace/v1/change_event.pb.h"
 
@@ -139,8 +140,7 @@ class Dump final {
                 }
                 return absl::OkStatus();
             case bus::TopicEvent::Kind::kRecord:
-                return event.topic == control_ ? PrintPosition(event.record)
-                                               : PrintChange(event.topic, event.record);
+                return event.topic == control_ ? PrintPosition(event.record) : TakeRecord(event.topic, event.record);
         }
         return absl::OkStatus();
     }
@@ -162,6 +162,29 @@ class Dump final {
             static_cast<unsigned long long>(position.seq()), position.generation(),
             static_cast<unsigned long long>(position.end_lsn()), position.streaming() ? "true" : "false");
         return absl::OkStatus();
+    }
+
+    // A split record is shown as one, at the offset of its last part.
+    absl::Status TakeRecord(const std::string& topic, const bus::Record& record) {
+        codec::PartJoiner& joiner = joiners_[topic];
+        const std::string_view header = record.Header(codec::kPartHeader);
+        if (header.empty()) {
+            return joiner.empty() ? PrintChange(topic, record)
+                                  : absl::DataLossError(topic + ": a split record has no end");
+        }
+        const auto part = codec::ParsePartHeader(header);
+        const absl::Status status = part.ok() ? joiner.Add(*part, record.value) : part.status();
+        if (!status.ok()) {
+            return absl::Status(status.code(), topic + " offset " + std::to_string(record.offset) + ": " +
+                                                   std::string(status.message()));
+        }
+        if (!joiner.complete()) {
+            return absl::OkStatus();
+        }
+        const std::string value = joiner.Take();
+        bus::Record whole = record;
+        whole.value = value;
+        return PrintChange(topic, whole);
     }
 
     absl::Status PrintChange(const std::string& topic, const bus::Record& record) {
@@ -212,6 +235,7 @@ class Dump final {
     const std::string control_;
     const std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
     codec::DecodedEvent decoded_;
+    std::map<std::string, codec::PartJoiner> joiners_;
     std::map<uint64_t, sdk::SchemaPtr> schemas_;
 };
 

@@ -26,8 +26,6 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
-message.max.bytes=20971520
-replica.fetch.max.bytes=20971520
 num.network.threads=2
 num.io.threads=4
 """

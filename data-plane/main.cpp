@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/admin_server.h"
+#include "base/keyed_hash.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/signals.h"
@@ -17,6 +18,7 @@
 #include "data-plane/agent/agent.h"
 #include "data-plane/agent/descriptors.h"
 #include "data-plane/agent/plane_key.h"
+#include "data-plane/columns/masked_source.h"
 #include "data-plane/runtime/pipeline_runner.h"
 #include "data-plane/worker_flags.h"
 
@@ -67,6 +69,7 @@ absl::Status RunWorker(const WorkerFlags& flags, const sdk::ConnectorRegistry& r
     ASSIGN_OR_RETURN(base::KeyPair keys, agent::LoadOrMakeKeys(flags.key_file));
     identity.public_key_pem = keys.public_pem;
     ASSIGN_OR_RETURN(const std::string fingerprint, base::Fingerprint(keys.public_pem));
+    ASSIGN_OR_RETURN(base::Secret hash_key, base::DeriveKey(keys.private_pem, columns::kHashPurpose));
     base::LogInfo("worker starts", {{"version", MILLRACE_VERSION},
                                     {"plane", flags.plane},
                                     {"worker", identity.worker_id},
@@ -81,9 +84,9 @@ absl::Status RunWorker(const WorkerFlags& flags, const sdk::ConnectorRegistry& r
         .GetGauge("millrace_build_info", "1; the version is in the label.", {{"version", MILLRACE_VERSION}})
         .Set(1);
     events::EventLog events(identity.boot_id);
-    const runtime::WorkerContext context{flags.kafka,        registry,           metrics,
-                                         identity.worker_id, RoleOf(flags.role), flags.apply_threads,
-                                         &events};
+    const runtime::WorkerContext context{
+        flags.kafka, registry,           metrics, identity.worker_id, RoleOf(flags.role), flags.apply_threads,
+        &events,     std::move(hash_key)};
     runtime::Supervisor supervisor(runtime::MakeRunnerFactory(context),
                                    context.grace + std::chrono::seconds(1));
     const agent::Translator translator(registry, std::move(keys), fingerprint);

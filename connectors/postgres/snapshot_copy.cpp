@@ -1,5 +1,6 @@
 #include "connectors/postgres/snapshot_copy.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -115,6 +116,9 @@ absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
     if (!now || now->oid != then->oid || now->fingerprint != then->fingerprint) {
         return Changed(table);
     }
+    std::erase_if(then->columns, [&](const CatalogColumn& column) {
+        return std::find(table.excluded.begin(), table.excluded.end(), column.name) != table.excluded.end();
+    });
     return *std::move(then);
 }
 

@@ -51,6 +51,8 @@ class PostgresSource final : public sdk::Source {
         return RunPreflight(parameters_, names_, selection);
     }
     absl::StatusOr<std::vector<sdk::SourceTable>> ListTables(const sdk::TableSelection& selection) override;
+    absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
+        const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<sdk::SourceIdentity> Identify() override;
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<bool> HasSlot() override;
@@ -131,6 +133,11 @@ absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
                          return ListAllTables(session, selection.keys);
                      }));
     return SelectTables(tables, selection);
+}
+
+absl::StatusOr<std::vector<std::vector<std::string>>> PostgresSource::ListColumns(
+    const std::vector<sdk::SourceTable>& tables) {
+    return WithSession([&](base::PqConnection& session) { return ListColumnNames(session, tables); });
 }
 
 absl::StatusOr<sdk::SourceIdentity> PostgresSource::Identify() {

@@ -156,4 +156,29 @@ std::vector<sdk::SourceTable> SelectTables(const std::vector<ListedTable>& table
     return selected;
 }
 
+absl::StatusOr<std::vector<std::vector<std::string>>> ListColumnNames(
+    base::PqConnection& session, const std::vector<sdk::SourceTable>& tables) {
+    std::vector<std::string> schemas;
+    std::vector<std::string> names;
+    for (const sdk::SourceTable& table : tables) {
+        schemas.push_back(table.schema);
+        names.push_back(table.table);
+    }
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        session.ExecuteParams(
+            "SELECT w.place, a.attname FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(schema, "
+            "name, place) "
+            "JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND "
+            "c.relname = w.name "
+            "AND c.relkind IN ('r', 'p') JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
+            "a.attisdropped AND a.attgenerated = '' ORDER BY w.place, a.attnum",
+            {ArrayLiteral(schemas), ArrayLiteral(names)}));
+    std::vector<std::vector<std::string>> columns(tables.size());
+    for (int row = 0; row < result.rows(); ++row) {
+        columns[static_cast<size_t>(result.GetInt(row, 0) - 1)].emplace_back(result.Get(row, 1));
+    }
+    return columns;
+}
+
 }  // namespace millrace::postgres

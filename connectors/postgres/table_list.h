@@ -43,4 +43,8 @@ absl::StatusOr<std::vector<ListedTable>> ListAllTables(base::PqConnection& sessi
 std::vector<sdk::SourceTable> SelectTables(const std::vector<ListedTable>& tables,
                                            const sdk::TableSelection& selection);
 
+/// See sdk::Source::ListColumns; generated columns are left out, as the stream leaves them out.
+absl::StatusOr<std::vector<std::vector<std::string>>> ListColumnNames(
+    base::PqConnection& session, const std::vector<sdk::SourceTable>& tables);
+
 }  // namespace millrace::postgres

@@ -38,6 +38,10 @@ struct SourceTable final {
     std::string key_index = {};
     /// See TableSchema::storage; "" = unknown.
     std::string storage = {};
+    /// Columns that a copy leaves out.
+    std::vector<std::string> excluded = {};
+    /// Differs when the pipeline's column rules for the table do; 0 = none.
+    uint64_t column_policy = 0;
 
     [[nodiscard]] std::string DisplayName() const { return schema + "." + table; }
 };
@@ -81,6 +85,9 @@ class Source {
     /// Tables selected now, in name order.
     virtual absl::StatusOr<std::vector<SourceTable>> ListTables(const TableSelection& selection) = 0;
 
+    /// Names of the columns of each table as they are now, in that order; none where a table is gone.
+    virtual absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(const std::vector<SourceTable>& tables) = 0;
+
     virtual absl::StatusOr<SourceIdentity> Identify() = 0;
 
     /// Makes what streaming needs before any slot (publications holding exactly `tables`); idempotent.
@@ -94,10 +101,10 @@ class Source {
     /// the position P whose snapshot the copy reads: every commit below P is in it, every other comes by the stream.
     /// Aborted, reason COPY_ELSEWHERE: another worker copies; stand by and retry.
     virtual absl::StatusOr<uint64_t> BeginCopy(bool new_slot) = 0;
-    /// The shape of the table inside the open copy's snapshot: the same that CopyTable's events carry. Needed for tables
+    /// The shape of the table inside the open copy's snapshot, without `table.excluded`: the same that CopyTable's events carry. Needed for tables
     /// that have no row.
     virtual absl::StatusOr<SchemaPtr> Describe(const SourceTable& table) = 0;
-    /// Hands every row of the table to `handler.OnChange` as kRead with position {P, first_seq + n}. Returns the number
+    /// Hands every row of the table, without `table.excluded`, to `handler.OnChange` as kRead with position {P, first_seq + n}. Returns the number
     /// of rows. Stops with Cancelled when `handler` does.
     virtual absl::StatusOr<int64_t> CopyTable(const SourceTable& table, uint64_t first_seq, ChangeHandler& handler) = 0;
     /// The shape of the table as it is now, outside any copy; nullptr when there is no such table, or the source cannot say.

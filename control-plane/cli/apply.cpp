@@ -117,12 +117,28 @@ std::string DroppedText(v1::PipelineSpec::DroppedColumns dropped) {
     return dropped == v1::PipelineSpec::DROPPED_COLUMNS_DROP ? "drop" : "keep";
 }
 
+std::string ColumnsText(const google::protobuf::RepeatedPtrField<v1::ColumnRule>& rules) {
+    std::string out;
+    for (const v1::ColumnRule& rule : rules) {
+        out += (out.empty() ? "" : "; ") + rule.table();
+        for (const auto& [verb, names] :
+             {std::pair("include", &rule.include()), std::pair("exclude", &rule.exclude()),
+              std::pair("hash", &rule.hash())}) {
+            if (!names->empty()) {
+                out += std::string(" ") + verb + " " + Join(*names);
+            }
+        }
+    }
+    return out;
+}
+
 void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after, Diff& diff) {
     diff.Field("source", before.source(), after.source());
     diff.Field("destination", before.destination(), after.destination());
     diff.Field("tables", Join(before.tables()), Join(after.tables()));
     diff.Field("exclude", Join(before.exclude()), Join(after.exclude()));
     diff.Field("keys", KeysText(before.keys()), KeysText(after.keys()));
+    diff.Field("columns", ColumnsText(before.columns()), ColumnsText(after.columns()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("dropped_columns", DroppedText(before.dropped_columns()),
@@ -137,6 +153,13 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
     spec.mutable_tables()->Assign(declared.tables.begin(), declared.tables.end());
     spec.mutable_exclude()->Assign(declared.exclude.begin(), declared.exclude.end());
     spec.mutable_keys()->insert(declared.keys.begin(), declared.keys.end());
+    for (const ColumnRuleInput& rule : declared.columns) {
+        v1::ColumnRule& wanted = *spec.add_columns();
+        wanted.set_table(rule.table);
+        wanted.mutable_include()->Assign(rule.include.begin(), rule.include.end());
+        wanted.mutable_exclude()->Assign(rule.exclude.begin(), rule.exclude.end());
+        wanted.mutable_hash()->Assign(rule.hash.begin(), rule.hash.end());
+    }
     spec.mutable_flush()->set_rows(declared.flush_rows);
     spec.mutable_flush()->set_bytes(declared.flush_bytes);
     if (declared.flush_seconds > 0) {

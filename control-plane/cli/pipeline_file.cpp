@@ -59,6 +59,8 @@ class Reader final {
             declared.keys = node.as<std::map<std::string, std::string>>();
         } else if (key == "flush") {
             return ReadFlush(node, declared);
+        } else if (key == "columns") {
+            return ReadColumns(node, declared);
         } else if (key == "refused_values") {
             declared.refused_values = node.as<std::string>();
             if (declared.refused_values != "dead-letter" && declared.refused_values != "hold" &&
@@ -123,6 +125,34 @@ class Reader final {
             declared.flush_seconds >= 0 && declared.flush_seconds <= kLongestFlushSeconds;
         if (!seconds_good || declared.flush_rows < 0 || declared.flush_bytes < 0) {
             return BadFile(file_, "the limits of 'flush' are not negative, and 'seconds' is at most a day");
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status ReadColumns(const YAML::Node& node, PipelineFile& declared) {
+        if (!node.IsSequence()) {
+            return BadFile(
+                file_, "'columns' is a list of rules, each with 'table' and 'include', 'exclude' or 'hash'");
+        }
+        for (const auto& item : node) {
+            ColumnRuleInput& rule = declared.columns.emplace_back();
+            for (const auto& entry : item) {
+                const auto key = entry.first.as<std::string>();
+                if (key == "table") {
+                    rule.table = entry.second.as<std::string>();
+                } else if (key == "include") {
+                    rule.include = entry.second.as<std::vector<std::string>>();
+                } else if (key == "exclude") {
+                    rule.exclude = entry.second.as<std::vector<std::string>>();
+                } else if (key == "hash") {
+                    rule.hash = entry.second.as<std::vector<std::string>>();
+                } else {
+                    return BadFile(file_, "unknown field 'columns." + key + "'");
+                }
+            }
+            if (rule.table.empty()) {
+                return BadFile(file_, "a rule of 'columns' has no 'table'");
+            }
         }
         return absl::OkStatus();
     }

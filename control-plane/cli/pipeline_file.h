@@ -12,6 +12,14 @@
 
 namespace millrace::cli {
 
+/// See ColumnRule in resources.proto.
+struct ColumnRuleInput final {
+    std::string table;
+    std::vector<std::string> include;
+    std::vector<std::string> exclude;
+    std::vector<std::string> hash;
+};
+
 /// A pipeline as its file declares it; docs/cli.md describes the form.
 struct PipelineFile final {
     std::string name;
@@ -29,6 +37,7 @@ struct PipelineFile final {
     std::string refused_values = "dead-letter";
     /// "keep" or "drop".
     std::string dropped_columns = "keep";
+    std::vector<ColumnRuleInput> columns;
 };
 
 /// InvalidArgument, reason FILE_INVALID, names `file` and the line or field that is wrong.

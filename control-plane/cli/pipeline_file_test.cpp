@@ -44,6 +44,27 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_TRUE(file->paused);
 }
 
+TEST(PipelineFile, ReadsColumnRules) {
+    const auto file = ParsePipelineFile("shop.yaml", R"(
+name: shop
+source: {url: a}
+destination: {url: b}
+columns:
+  - {table: public.people, exclude: [ssn], hash: [email, phone]}
+  - {table: "sales.*", include: [id]}
+)");
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_EQ(file->columns.size(), 2U);
+    EXPECT_EQ(file->columns[0].table, "public.people");
+    EXPECT_EQ(file->columns[0].exclude, std::vector<std::string>{"ssn"});
+    EXPECT_EQ(file->columns[0].hash, (std::vector<std::string>{"email", "phone"}));
+    EXPECT_EQ(file->columns[1].include, std::vector<std::string>{"id"});
+    EXPECT_NE(ErrorOf("name: shop\ncolumns: {table: a.b}").find("'columns' is a list"), std::string::npos);
+    EXPECT_NE(ErrorOf("name: shop\ncolumns: [{hash: [a]}]").find("has no 'table'"), std::string::npos);
+    EXPECT_NE(ErrorOf("name: shop\ncolumns: [{table: a.b, mask: [a]}]").find("'columns.mask'"),
+              std::string::npos);
+}
+
 TEST(PipelineFile, SaysWhatIsWrong) {
     EXPECT_EQ(ErrorOf("- a"), "FILE_INVALID: shop.yaml: the file is not a mapping");
     EXPECT_EQ(ErrorOf("nmae: shop"), "FILE_INVALID: shop.yaml: unknown field 'nmae'");

@@ -56,6 +56,35 @@ absl::Status CheckFlush(const v1::FlushRules& flush) {
                : absl::OkStatus();
 }
 
+absl::Status CheckColumns(const google::protobuf::RepeatedPtrField<v1::ColumnRule>& rules) {
+    if (rules.size() > kMaxGlobs) {
+        return Invalid("COLUMN_RULE_INVALID",
+                       absl::StrCat("There are more than ", kMaxGlobs, " column rules."),
+                       "Put rules with the same columns into one, with a wildcard for the tables.");
+    }
+    for (const v1::ColumnRule& rule : rules) {
+        google::protobuf::RepeatedPtrField<std::string> table;
+        table.Add(std::string(rule.table()));
+        RETURN_IF_ERROR(CheckGlobs(table));
+        if (rule.include().empty() && rule.exclude().empty() && rule.hash().empty()) {
+            return Invalid("COLUMN_RULE_INVALID",
+                           absl::StrCat("The column rule for \"", rule.table(), "\" names no column."),
+                           "Give it include, exclude or hash, or remove it.");
+        }
+        for (const auto* names : {&rule.include(), &rule.exclude(), &rule.hash()}) {
+            for (const std::string& name : *names) {
+                if (name.empty() || name.size() > kMaxGlobBytes) {
+                    return Invalid("COLUMN_RULE_INVALID",
+                                   absl::StrCat("The column rule for \"", rule.table(),
+                                                "\" holds a name that no column has."),
+                                   "Write the names of columns as the source has them, without quotes.");
+                }
+            }
+        }
+    }
+    return absl::OkStatus();
+}
+
 }  // namespace
 
 void FillDefaults(v1::PipelineSpec& spec) {
@@ -84,6 +113,7 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
     RETURN_IF_ERROR(CheckGlobs(spec.tables()));
     RETURN_IF_ERROR(CheckGlobs(spec.exclude()));
     RETURN_IF_ERROR(CheckKeys(spec.keys()));
+    RETURN_IF_ERROR(CheckColumns(spec.columns()));
     if (!v1::PipelineSpec::RefusedValues_IsValid(spec.refused_values())) {
         return Invalid("REFUSED_VALUES_INVALID", "What becomes of refused values is none of the known ways.",
                        "Set refused_values to dead-letter, hold or text.");

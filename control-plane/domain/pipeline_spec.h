@@ -15,7 +15,7 @@ void FillDefaults(v1::PipelineSpec& spec);
 
 /// The spec alone: connectors named and distinct, globs of the form "schema.table", flush rules not negative.
 /// InvalidArgument (reasons SOURCE_MISSING, DESTINATION_MISSING, SAME_CONNECTOR, TABLE_GLOB_INVALID,
-/// FLUSH_INVALID).
+/// FLUSH_INVALID, COLUMN_RULE_INVALID).
 absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec);
 
 /// The spec against the connectors that it names and their plane. InvalidArgument (reasons NOT_A_SOURCE,

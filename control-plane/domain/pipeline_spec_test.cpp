@@ -76,6 +76,20 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "DROPPED_COLUMNS_INVALID");
 }
 
+TEST(PipelineSpec, ColumnRulesNameTablesAndColumns) {
+    v1::PipelineSpec spec = Spec();
+    v1::ColumnRule& rule = *spec.add_columns();
+    rule.set_table("public.people");
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "COLUMN_RULE_INVALID") << "it names no column";
+    rule.add_hash("email");
+    EXPECT_TRUE(CheckPipelineSpec(spec).ok());
+    rule.add_exclude("");
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "COLUMN_RULE_INVALID");
+    rule.clear_exclude();
+    rule.set_table("people");
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "TABLE_GLOB_INVALID");
+}
+
 TEST(PipelineSpec, WantsASourceAndADestinationOfOnePlane) {
     const auto from = Connector("tenants/t/connectors/a", "from");
     const auto to = Connector("tenants/t/connectors/b", "to");

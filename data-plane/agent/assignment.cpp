@@ -176,6 +176,12 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
     ASSIGN_OR_RETURN(config.drop_columns, DropsColumns(proto.spec().dropped_columns()));
+    for (const v1::ColumnRule& rule : proto.spec().columns()) {
+        config.columns.push_back({.table = rule.table(),
+                                  .include = {rule.include().begin(), rule.include().end()},
+                                  .exclude = {rule.exclude().begin(), rule.exclude().end()},
+                                  .hash = {rule.hash().begin(), rule.hash().end()}});
+    }
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
         config.overrides.push_back(
             {.schema = table.schema(),

@@ -54,8 +54,16 @@ TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     proto.mutable_spec()->set_refused_values(v1::PipelineSpec::REFUSED_VALUES_TEXT);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_seconds(2);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_nanos(500'000'000);
+    v1::ColumnRule& rule = *proto.mutable_spec()->add_columns();
+    rule.set_table("public.people");
+    rule.add_include("id");
+    rule.add_exclude("ssn");
+    rule.add_hash("email");
     const auto config = translator_->Pipeline(proto);
     ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_THAT(config->columns,
+                ElementsAre(config::ColumnRule{
+                    .table = "public.people", .include = {"id"}, .exclude = {"ssn"}, .hash = {"email"}}));
     EXPECT_EQ(config->name, "tenants/default/pipelines/shop");
     EXPECT_EQ(config->id, "shop");
     EXPECT_EQ(config->uid, "uid-shop");

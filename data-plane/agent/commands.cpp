@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "data-plane/bus/record_limits.h"
 #include "data-plane/bus/topic_admin.h"
+#include "data-plane/columns/masked_source.h"
 #include "data-plane/publish/stream_position.h"
 #include "millrace/v1/link.pb.h"
 
@@ -39,23 +40,23 @@ sdk::TableSelection SelectionOf(const Message& message) {
     return selection;
 }
 
-// Topics that were there before us keep their limits, and so do brokers; both are asked. What the user may not see is
-// no finding: producing says so by name.
-void CheckRecordSizes(const config::KafkaConfig& kafka, const std::string& pipeline_id, bus::TopicAdmin& admin,
-                      sdk::Findings& findings) {
+// Topics that were there before us keep their limits, and so do brokers; both are asked. What the user may
+// not see is no finding: producing says so by name.
+void CheckRecordSizes(const config::KafkaConfig& kafka, const std::string& pipeline_id,
+                      bus::TopicAdmin& admin, sdk::Findings& findings) {
     const int64_t needed = bus::MaxMessageBytes(kafka);
     if (const auto topics = admin.ListTopics(kafka.topic_prefix + "." + pipeline_id + ".", kKafkaTimeout);
         topics.ok()) {
         const auto limits = admin.MessageLimits(*topics, kKafkaTimeout);
         for (const auto& [topic, bytes] : limits.ok() ? *limits : std::map<std::string, int64_t>{}) {
             if (bytes < needed) {
-                findings.push_back({"KAFKA_RECORD_SIZE", sdk::Severity::kCritical,
-                                    base::Concat("topic ", topic, " takes records of ", bytes,
-                                                 " bytes; larger changes could not be written"),
-                                    base::Concat("Set its max.message.bytes to ", needed,
-                                                 ", or give the worker --kafka-property message.max.bytes=",
-                                                 bytes),
-                                    topic});
+                findings.push_back(
+                    {"KAFKA_RECORD_SIZE", sdk::Severity::kCritical,
+                     base::Concat("topic ", topic, " takes records of ", bytes,
+                                  " bytes; larger changes could not be written"),
+                     base::Concat("Set its max.message.bytes to ", needed,
+                                  ", or give the worker --kafka-property message.max.bytes=", bytes),
+                     topic});
             }
         }
     }
@@ -63,10 +64,11 @@ void CheckRecordSizes(const config::KafkaConfig& kafka, const std::string& pipel
                                                     : std::map<std::string, int64_t>{};
     for (const auto& [broker, bytes] : fetch.ok() ? *fetch : std::map<std::string, int64_t>{}) {
         if (bytes < needed) {
-            findings.push_back({"KAFKA_REPLICA_FETCH", sdk::Severity::kWarning,
-                                base::Concat("broker ", broker, " fetches ", bytes,
-                                             " bytes at a time for its replicas; larger records are copied one by one"),
-                                base::Concat("Set replica.fetch.max.bytes of the broker to ", needed), broker});
+            findings.push_back(
+                {"KAFKA_REPLICA_FETCH", sdk::Severity::kWarning,
+                 base::Concat("broker ", broker, " fetches ", bytes,
+                              " bytes at a time for its replicas; larger records are copied one by one"),
+                 base::Concat("Set replica.fetch.max.bytes of the broker to ", needed), broker});
         }
     }
 }
@@ -199,6 +201,9 @@ sdk::Findings Commands::CheckKafka(const config::PipelineConfig& pipeline) const
 
 sdk::Findings Commands::CheckSource(const config::PipelineConfig& pipeline) const {
     auto source = MakeSource(pipeline.source, pipeline.id);
+    if (source.ok()) {
+        source = columns::MaskColumns(*std::move(source), pipeline.columns, base::Secret());
+    }
     return source.ok() ? (*source)->Preflight(pipeline.selection)
                        : sdk::Findings{sdk::FindingFromStatus(source.status())};
 }

@@ -53,6 +53,10 @@ class ToySource final : public sdk::Source {
         }
         return selected;
     }
+    absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
+        const std::vector<sdk::SourceTable>& tables) override {
+        return std::vector<std::vector<std::string>>(tables.size(), {"id"});
+    }
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return sdk::SourceIdentity{"toy", 1}; }
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
     absl::StatusOr<bool> HasSlot() override { return true; }

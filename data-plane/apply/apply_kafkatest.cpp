@@ -145,7 +145,8 @@ class ApplyKafka : public testing::Test {
             const bus::RecordHeader headers[] = {{codec::kPartHeader, header}};
             if (i != leave_out) {
                 const absl::Status status = producer_->Produce(
-                    tables_[table], key_, std::string_view(value_).substr((i - 1) * part_bytes, part_bytes), 0, headers);
+                    tables_[table], key_, std::string_view(value_).substr((i - 1) * part_bytes, part_bytes),
+                    0, headers);
                 ASSERT_TRUE(status.ok()) << status;
             }
         }
@@ -352,7 +353,8 @@ TEST_F(ApplyKafka, SplitRecordsAreJoinedWithinTheirBudget) {
         ASSERT_TRUE(producer_->Begin().ok());
         for (size_t table = 0; table < tables_.size(); ++table) {
             const std::string id = std::to_string(transaction);
-            ProduceInParts(table, models_[table]->events().Insert({id, std::string(1000, 's'), id, std::nullopt}), 100);
+            ProduceInParts(
+                table, models_[table]->events().Insert({id, std::string(1000, 's'), id, std::nullopt}), 100);
             Produce(table, models_[table]->events().Insert({"small" + id, "s", id, std::nullopt}));
         }
         ASSERT_TRUE(producer_->Commit().ok());
@@ -381,7 +383,8 @@ TEST_F(ApplyKafka, APartThatIsMissingHoldsItsTableAlone) {
     Worker worker(kafka_, id_, "worker", store);
     ASSERT_TRUE(worker.consumer.Start().ok());
     ASSERT_TRUE(producer_->Begin().ok());
-    ProduceInParts(0, models_[0]->events().Insert({"1", std::string(1000, 's'), "n", std::nullopt}), 100, /*leave_out=*/4);
+    ProduceInParts(0, models_[0]->events().Insert({"1", std::string(1000, 's'), "n", std::nullopt}), 100,
+                   /*leave_out=*/4);
     Produce(1, models_[1]->events().Insert({"1", "s", "n", std::nullopt}));
     ASSERT_TRUE(producer_->Commit().ok());
     EXPECT_TRUE(Eventually(30s, [&] { return RowsOf(store.Get(tables_[1])).size() == 1; }));

@@ -16,13 +16,15 @@
 
 namespace millrace::apply {
 
-/// Memory of joined records, from their first part until they are applied or dropped. A record that finds no room waits
-/// at its first part, in the order of coming; one that is larger than the budget is taken when nothing else is held. The
-/// poll thread's, but for what joined records give back when the last of their owners lets go.
+/// Memory of joined records, from their first part until they are applied or dropped. A record that finds no
+/// room waits at its first part, in the order of coming; one that is larger than the budget is taken when
+/// nothing else is held. The poll thread's, but for what joined records give back when the last of their
+/// owners lets go.
 class RecordJoins final {
  public:
     enum class Outcome {
-        /// The record is a whole one: as it was, or joined; or a loose part that nothing can be made of, with its header.
+        /// The record is a whole one: as it was, or joined; or a loose part that nothing can be made of, with
+        /// its header.
         kWhole,
         /// More parts are to come.
         kMore,

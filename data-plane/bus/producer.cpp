@@ -265,8 +265,7 @@ absl::Status TransactionalProducer::Produce(const std::string& topic, std::strin
     const Clock::time_point since = Clock::now();
     Clock::time_point last_turn = since;
     for (;;) {
-        const KafkaOwned<rd_kafka_error_s> error(
-            rd_kafka_produceva(impl_->handle(), parts, count));
+        const KafkaOwned<rd_kafka_error_s> error(rd_kafka_produceva(impl_->handle(), parts, count));
         if (error == nullptr) {
             return absl::OkStatus();
         }

@@ -21,11 +21,13 @@ int64_t MaxMessageBytes(const config::KafkaConfig& kafka) {
     const std::string& text = set->second;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
     // What the client library refuses, it refuses itself, by name.
-    return error == std::errc() && end == text.data() + text.size() ? std::max(bytes, kLeastBytes) : kDefaultMessageBytes;
+    return error == std::errc() && end == text.data() + text.size() ? std::max(bytes, kLeastBytes)
+                                                                    : kDefaultMessageBytes;
 }
 
 int64_t PartBytes(const config::KafkaConfig& kafka) {
-    return MaxMessageBytes(kafka) / 2;
+    // More would not gain anything, and must fit the producer's queue.
+    return std::min(MaxMessageBytes(kafka), kDefaultMessageBytes) / 2;
 }
 
 }  // namespace millrace::bus

@@ -178,11 +178,11 @@ absl::StatusOr<std::map<std::string, int64_t>> TopicAdmin::Impl::Setting(
         requests.Add(rd_kafka_ConfigResource_new(type, name.c_str()));
     }
     const std::string doing = "asking for " + std::string(setting);
-    ASSIGN_OR_RETURN(auto event, Run(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, deadline.left(), doing,
-                                     [&](const auto* options, auto* queue) {
-                                         rd_kafka_DescribeConfigs(handle(), requests.data(), requests.size(),
-                                                                  options, queue);
-                                     }));
+    ASSIGN_OR_RETURN(
+        auto event,
+        Run(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, deadline.left(), doing, [&](const auto* options, auto* queue) {
+            rd_kafka_DescribeConfigs(handle(), requests.data(), requests.size(), options, queue);
+        }));
     std::size_t count = 0;
     const auto** resources =
         rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event.get()), &count);

@@ -19,8 +19,8 @@ struct TopicSpec final {
     std::map<std::string, std::string> properties;
 };
 
-/// Properties of table topics (delete, 7 days) and of the compacted ones; both take records of `message_bytes` and the
-/// frame around them.
+/// Properties of table topics (delete, 7 days) and of the compacted ones; both take records of
+/// `message_bytes` and the frame around them.
 std::map<std::string, std::string> TableTopicProperties(int64_t message_bytes = kDefaultMessageBytes);
 std::map<std::string, std::string> CompactedTopicProperties(int64_t message_bytes = kDefaultMessageBytes);
 
@@ -43,8 +43,8 @@ class TopicAdmin final {
     /// max.message.bytes of each topic that exists. PermissionDenied: the user lacks DescribeConfigs.
     absl::StatusOr<std::map<std::string, int64_t>> MessageLimits(const std::vector<std::string>& topics,
                                                                  std::chrono::milliseconds timeout);
-    /// replica.fetch.max.bytes of each broker, by its id. PermissionDenied: the user lacks DescribeConfigs on the
-    /// cluster.
+    /// replica.fetch.max.bytes of each broker, by its id. PermissionDenied: the user lacks DescribeConfigs on
+    /// the cluster.
     absl::StatusOr<std::map<std::string, int64_t>> ReplicaFetchLimits(std::chrono::milliseconds timeout);
     /// Offset after the last record of partition 0 of each topic, whatever its transaction came to:
     /// everything committed before the call lies below it. (The last stable offset will not do: it passes a

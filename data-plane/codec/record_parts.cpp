@@ -53,9 +53,9 @@ absl::StatusOr<RecordPart> ParsePartHeader(std::string_view header) {
 
 absl::Status LoosePart(std::string_view header) {
     const absl::StatusOr<RecordPart> part = ParsePartHeader(header);
-    return part.ok()
-               ? Malformed(base::Concat("part ", part->index, " of ", part->count, " stands without the others"))
-               : part.status();
+    return part.ok() ? Malformed(base::Concat("part ", part->index, " of ", part->count,
+                                              " stands without the others"))
+                     : part.status();
 }
 
 bool PartJoiner::Follows(const RecordPart& part, std::size_t slice) const {

@@ -85,8 +85,8 @@ TEST(RecordParts, AnyOtherSequenceIsRefused) {
 TEST(RecordParts, HeadersAreNumbersThatFitEachOther) {
     EXPECT_EQ(PartHeader({1, 26, 209'715'200}), "1/26/209715200");
     for (const char* bad :
-         {"", "1", "1/2", "1/2/", "/2/3", "0/2/3", "3/2/9", "1/2/3/4", "1/2/3 ", " 1/2/3", "+1/2/3", "01/2/3", "1/4/3",
-          "1/2/268435457", "1/2/99999999999999999999999", "a/b/c", "?"}) {
+         {"", "1", "1/2", "1/2/", "/2/3", "0/2/3", "3/2/9", "1/2/3/4", "1/2/3 ", " 1/2/3", "+1/2/3", "01/2/3",
+          "1/4/3", "1/2/268435457", "1/2/99999999999999999999999", "a/b/c", "?"}) {
         const auto part = ParsePartHeader(bad);
         EXPECT_EQ(part.status().code(), absl::StatusCode::kDataLoss) << bad;
         EXPECT_EQ(base::ReasonOf(part.status()), "BAD_RECORD") << bad;

@@ -56,6 +56,17 @@ struct TableOverride final {
     friend bool operator==(const TableOverride&, const TableOverride&) = default;
 };
 
+/// See ColumnRule in resources.proto.
+struct ColumnRule final {
+    /// Glob over "schema.table".
+    std::string table;
+    std::vector<std::string> include;
+    std::vector<std::string> exclude;
+    std::vector<std::string> hash;
+
+    friend bool operator==(const ColumnRule&, const ColumnRule&) = default;
+};
+
 struct PipelineConfig final {
     /// "tenants/{t}/pipelines/{p}".
     std::string name;
@@ -74,6 +85,7 @@ struct PipelineConfig final {
     /// good.
     bool drop_columns = false;
     std::vector<TableOverride> overrides;
+    std::vector<ColumnRule> columns;
 };
 
 }  // namespace millrace::config

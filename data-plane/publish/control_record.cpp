@@ -51,7 +51,8 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .source_table_id = proto.source_table_id(),
                                    .schema_id = proto.schema_id(),
                                    .columns = {proto.columns().begin(), proto.columns().end()},
-                                   .schema_of_last = std::move(schema)};
+                                   .schema_of_last = std::move(schema),
+                                   .column_policy = proto.column_policy()};
     return absl::OkStatus();
 }
 
@@ -96,6 +97,7 @@ std::string EncodeTableState(const TableState& table) {
     if (table.schema_of_last) {
         proto.set_schema_record(codec::EncodeSchema(*table.schema_of_last));
     }
+    proto.set_column_policy(table.column_policy);
     return proto.SerializeAsString();
 }
 

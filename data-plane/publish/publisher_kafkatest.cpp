@@ -215,7 +215,9 @@ TEST_F(PublisherTest, ALargeRecordComesInPartsOfOneKafkaTransaction) {
     std::vector<std::string> expected;
     for (int i = 0; i < 6; ++i) {
         expected.push_back(std::to_string(i));
-        changes.push_back({.table = "a", .id = expected.back(), .value = std::string(i % 2 == 0 ? (20 << 20) + i : 10, 'v')});
+        changes.push_back({.table = "a",
+                           .id = expected.back(),
+                           .value = std::string(i % 2 == 0 ? (20 << 20) + i : 10, 'v')});
     }
     database_.BreakAfter(4);
     AwaitDurable(database_.Commit(std::move(changes)));
@@ -232,7 +234,9 @@ TEST_F(PublisherTest, ARecordBeyondTheLimitNamesItsTableAndBlocks) {
     }
     const absl::Status error = publisher_->Facts().error;
     EXPECT_EQ(base::ReasonOf(error), "RECORD_TOO_LARGE") << error;
-    EXPECT_NE(std::string(error.message()).find("table public.b makes a record of 258 MiB"), std::string::npos) << error;
+    EXPECT_NE(std::string(error.message()).find("table public.b makes a record of 258 MiB"),
+              std::string::npos)
+        << error;
     EXPECT_TRUE(Ids("b").empty());
 }
 

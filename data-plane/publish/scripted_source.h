@@ -96,6 +96,10 @@ class ScriptedSource final : public sdk::Source {
         return tables;
     }
 
+    absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
+        const std::vector<sdk::SourceTable>& tables) override {
+        return std::vector<std::vector<std::string>>(tables.size(), {"id", "value"});
+    }
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return sdk::SourceIdentity{"scripted", 1}; }
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
     absl::StatusOr<bool> HasSlot() override { return database_.slot_ != 0; }

@@ -260,6 +260,7 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
     for (const sdk::SourceTable* table : tables) {
         TableState& state = StateOf(*table);
         state.resync_counter = surroundings_.wanted.ResyncOf(table->schema, table->table);
+        state.column_policy = table->column_policy;
         if (each) {
             record(events::EventType::kCopyStarted, table, "the table is copied");
         }
@@ -326,7 +327,7 @@ std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
     for (const sdk::SourceTable& table : tables_) {
         const TableState& state = StateOf(table);
         const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
-        if (!state.copied || another || IsKeyedAnew(table, state) ||
+        if (!state.copied || another || IsKeyedAnew(table, state) || state.column_policy != table.column_policy ||
             surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter) {
             missing.push_back(&table);
         }

@@ -32,6 +32,8 @@ struct TableState final {
     std::vector<std::string> columns;
     /// That schema whole, with what is known of the rows' storage; nullptr before the first.
     sdk::SchemaPtr schema_of_last;
+    /// Of the column rules under which it was copied.
+    uint64_t column_policy = 0;
 };
 
 /// See PublisherPosition in change_event.proto.

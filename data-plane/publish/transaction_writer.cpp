@@ -33,8 +33,8 @@ absl::Status TooLarge(const sdk::ChangeEvent& event, size_t bytes) {
 
 }  // namespace
 
-TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer, Topics topics,
-                                     size_t part_bytes, StreamPosition durable, base::Counter& commits,
+TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer, Topics topics, size_t part_bytes,
+                                     StreamPosition durable, base::Counter& commits,
                                      base::Histogram& commit_seconds)
     : producer_(producer),
       topics_(std::move(topics)),

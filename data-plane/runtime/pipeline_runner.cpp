@@ -8,6 +8,7 @@
 #include "data-plane/apply/consumer.h"
 #include "data-plane/apply/worker_pool.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/columns/masked_source.h"
 #include "data-plane/runtime/config_change.h"
 #include "data-plane/runtime/removal.h"
 
@@ -27,10 +28,11 @@ PipelineRunner::PipelineRunner(const WorkerContext& context, const config::Pipel
     : context_(context), name_(pipeline.name), pipeline_(pipeline) {
     running_ = (context.role.publisher ? 1 : 0) + (context.role.consumer ? 1 : 0);
     if (context.role.publisher) {
-        auto make_source = [this, source = pipeline.source,
-                            id = pipeline.id]() -> absl::StatusOr<std::unique_ptr<sdk::Source>> {
+        auto make_source = [this, source = pipeline.source, id = pipeline.id,
+                            rules = pipeline.columns]() -> absl::StatusOr<std::unique_ptr<sdk::Source>> {
             ASSIGN_OR_RETURN(const sdk::Connector* connector, context_.registry.Find(source.type));
-            return connector->make_source(source.options, id);
+            ASSIGN_OR_RETURN(std::unique_ptr<sdk::Source> made, connector->make_source(source.options, id));
+            return columns::MaskColumns(std::move(made), rules, context_.hash_key);
         };
         publisher_ =
             std::make_unique<publish::Publisher>(context.kafka, pipeline, make_source, context.metrics,

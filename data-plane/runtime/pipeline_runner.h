@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/metrics.h"
+#include "base/secret.h"
 #include "connectors/sdk/connector.h"
 #include "data-plane/config/pipeline_config.h"
 #include "data-plane/events/event_log.h"
@@ -33,6 +34,8 @@ struct WorkerContext final {
     int apply_threads = 4;
     /// What happens to the pipelines; the agent sends it on.
     events::EventLog* events = nullptr;
+    /// Of hashed columns; the same on every worker of the plane.
+    base::Secret hash_key = {};
     /// How long batches in flight may take when it stops.
     std::chrono::milliseconds grace{7'000};
 };

@@ -62,9 +62,10 @@ std::string_view Name(sdk::Op op) {
 
 class Dump final {
  public:
-    Dump(config::KafkaConfig kafka, std::string pipeline)
+    Dump(config::KafkaConfig kafka, std::string pipeline, bool values)
         : kafka_(std::move(kafka)),
           pipeline_(std::move(pipeline)),
+          values_(values),
           control_(config::ControlTopic(kafka_.topic_prefix, pipeline_)) {}
 
     absl::Status Run(const std::map<std::string, int64_t>& from, std::chrono::seconds timeout) {
@@ -80,7 +81,8 @@ class Dump final {
         std::vector<std::string> topics;
         const std::string schemas = config::SchemaTopic(kafka_.topic_prefix, pipeline_);
         for (const std::string& topic : *listed) {
-            if (topic != schemas) {
+            // Schemas are looked up when a record needs one; as bytes they are shown like all else.
+            if (topic != schemas || values_) {
                 topics.push_back(topic);
             }
         }
@@ -140,9 +142,25 @@ class Dump final {
                 }
                 return absl::OkStatus();
             case bus::TopicEvent::Kind::kRecord:
-                return event.topic == control_ ? PrintPosition(event.record) : TakeRecord(event.topic, event.record);
+                if (values_) {
+                    PrintBytes(event);
+                    return absl::OkStatus();
+                }
+                return event.topic == control_ ? PrintPosition(event.record)
+                                               : TakeRecord(event.topic, event.record);
         }
         return absl::OkStatus();
+    }
+
+    // Key, headers and value as they are.
+    static void PrintBytes(const bus::TopicEvent& event) {
+        std::printf("%s ", event.topic.c_str());
+        std::fwrite(event.record.key.data(), 1, event.record.key.size(), stdout);
+        for (const bus::RecordHeader& header : event.record.headers) {
+            std::fwrite(header.value.data(), 1, header.value.size(), stdout);
+        }
+        std::fwrite(event.record.value.data(), 1, event.record.value.size(), stdout);
+        std::printf("\n");
     }
 
     absl::Status PrintPosition(const bus::Record& record) {
@@ -232,6 +250,7 @@ class Dump final {
 
     const config::KafkaConfig kafka_;
     const std::string pipeline_;
+    const bool values_;
     const std::string control_;
     const std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
     codec::DecodedEvent decoded_;
@@ -260,15 +279,17 @@ int main(int argc, char** argv) {
     std::string pipeline;
     std::string offsets;
     int seconds = 30;
+    bool values = false;
     app.add_option("--kafka", kafka.brokers, "HOST:PORT of a broker")->required();
     app.add_option("--pipeline", pipeline, "Id of the pipeline")->required();
     app.add_option("--prefix", kafka.topic_prefix, "First part of every topic's name")->capture_default_str();
     app.add_option("--from", offsets,
                    "File of lines \"<topic> <offset>\": where to begin; others begin at 0");
+    app.add_flag("--values", values, "The bytes of every record instead of what they mean, of schemas too");
     app.add_option("--timeout", seconds, "Seconds to reach the end")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     const absl::Status status =
-        Dump(kafka, pipeline).Run(ReadOffsets(offsets), std::chrono::seconds(seconds));
+        Dump(kafka, pipeline, values).Run(ReadOffsets(offsets), std::chrono::seconds(seconds));
     if (!status.ok()) {
         std::fflush(stdout);
         std::fprintf(stderr, "topic-dump: %s\n", std::string(status.message()).c_str());

@@ -1,4 +1,5 @@
-// Split records: parts of any headers and bytes are joined into what they were or refused; what was split is joined again.
+// Split records: parts of any headers and bytes are joined into what they were or refused; what was split is
+// joined again.
 #include <string>
 
 #include "data-plane/codec/record_parts.h"
@@ -27,7 +28,8 @@ void JoinAnything(fuzz::Input& input) {
         }
         taken = begins ? slice : taken + slice;
         if (joiner.complete()) {
-            fuzz::Require(taken.size() == part->bytes && joiner.Take() == taken, "a joined value is its parts");
+            fuzz::Require(taken.size() == part->bytes && joiner.Take() == taken,
+                          "a joined value is its parts");
         }
     }
 }
@@ -40,7 +42,8 @@ void SplitAndJoin(const std::string& value, size_t part_bytes) {
         fuzz::Require(part.ok() && joiner.Add(*part, value.substr((index - 1) * part_bytes, part_bytes)).ok(),
                       "what was split can be joined");
     }
-    fuzz::Require(joiner.complete() && joiner.Take() == value, "a value is the same after splitting and joining");
+    fuzz::Require(joiner.complete() && joiner.Take() == value,
+                  "a value is the same after splitting and joining");
 }
 
 }  // namespace

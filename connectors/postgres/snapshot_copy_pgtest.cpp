@@ -106,6 +106,31 @@ TEST_F(CopyTest, CopyAndStreamTogetherAreEveryRowOnceWhileOthersWrite) {
     EXPECT_EQ(replicated, actual);
 }
 
+TEST_F(CopyTest, ExcludedColumnsAreNotRead) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY, \"Left out\" text, n int NOT NULL, g int GENERATED ALWAYS AS (n * 2) "
+        "STORED); INSERT INTO t (id, \"Left out\", n) VALUES (1, 'unread', 7)");
+    Begin();
+    const auto columns = source_->ListColumns(tables_);
+    ASSERT_TRUE(columns.ok()) << base::Describe(columns.status());
+    EXPECT_THAT(columns->at(0), ElementsAre("id", "Left out", "n"));
+    sdk::SourceTable gone;
+    gone.schema = "public";
+    gone.table = "nowhere";
+    EXPECT_TRUE(source_->ListColumns({gone})->at(0).empty());
+    const auto whole = source_->Describe(tables_[0]);
+    tables_[0].excluded = {"Left out"};
+    const auto described = source_->Describe(tables_[0]);
+    ASSERT_TRUE(whole.ok() && described.ok());
+    sdk::TableSchema expected = **whole;
+    expected.columns.erase(expected.columns.begin() + 1);
+    EXPECT_EQ((*described)->columns, expected.columns);
+    EXPECT_EQ((*described)->id, sdk::ComputeSchemaId(expected)) << "as if the stream's shape had lost the column";
+    ASSERT_TRUE(source_->CopyTable(tables_[0], 0, recorder_).ok());
+    ASSERT_EQ(recorder_.changes.size(), 1U);
+    EXPECT_EQ(recorder_.Texts()[0].find("unread"), std::string::npos);
+    EXPECT_EQ(recorder_.changes[0].schema->id, (*described)->id);
+}
+
 TEST_F(CopyTest, PartitionsAreReadThroughTheirRootAndChildrenOfAnOrdinaryTableApart) {
     Sql("CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR "
         "VALUES FROM "

@@ -53,7 +53,6 @@ def test_a_cell_of_200_mb(millrace):
         assert millrace.rows("destination", NAME, query) == source
         assert millrace.duckdb_rows(file, query.replace("documents", "public.documents")) == source
 
-    equal()
     deaths = Deaths(millrace, 2)
     deaths.start()
     # Streamed: a new cell, and an update that does not send one.

@@ -154,7 +154,7 @@ absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id
 
 absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& id, const std::string& table,
                          const std::string& columns) {
-    ASSIGN_OR_RETURN(auto request, Naming<v1::ConfirmPipelineTableDropRequest>(scope, id, table));
+    ASSIGN_OR_RETURN(auto request, Naming<v1::ConfirmPipelineTableDropRequest>(client, scope, id, table));
     for (const auto name : absl::StrSplit(columns, ',', absl::SkipEmpty())) {
         request.add_columns(std::string(name));
     }

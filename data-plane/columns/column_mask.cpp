@@ -14,7 +14,7 @@ bool HasColumn(const sdk::TableSchema& schema, const std::string& name) {
                        [&](const sdk::Column& column) { return column.name == name; });
 }
 
-absl::Status MakeHashed(const base::KeyedHash& hash, sdk::Column& column) {
+absl::Status MakeHashed(base::KeyedHash& hash, sdk::Column& column) {
     column.source_type = "text";
     column.type = sdk::LogicalType::kText;
     column.element = sdk::LogicalType::kText;

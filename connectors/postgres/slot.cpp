@@ -87,7 +87,7 @@ absl::Status SlotLostError(const std::string& slot) {
         absl::StatusCode::kFailedPrecondition, "SLOT_LOST",
         base::Concat("the server has invalidated replication slot ", slot,
                      ": log that it still needed is gone"),
-        "Copy the tables anew, and raise max_slot_wal_keep_size so that it does not happen again.");
+        "Copy the tables anew with `millrace pipeline resync`, and raise max_slot_wal_keep_size so that it does not happen again.");
 }
 
 absl::StatusOr<std::optional<SlotState>> ReadSlot(base::PqConnection& session, const std::string& slot) {

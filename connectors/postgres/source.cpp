@@ -234,7 +234,7 @@ absl::StatusOr<SlotState> PostgresSource::UsableSlot() {
     if (!slot) {
         return base::MakeError(absl::StatusCode::kFailedPrecondition, "SLOT_MISSING",
                                base::Concat("replication slot ", names_.slot, " does not exist any more"),
-                               "Copy the tables anew: changes since it was dropped are unknown.");
+                               "Copy the tables anew with `millrace pipeline resync`: changes since it was dropped are unknown.");
     }
     if (slot->lost) {
         return SlotLostError(names_.slot);
@@ -253,7 +253,7 @@ absl::Status PostgresSource::Start(uint64_t end) {
                                base::Concat("replication slot ", names_.slot, " stands at ",
                                             FormatLsn(slot.confirmed), ", beyond ", FormatLsn(end),
                                             ", where this pipeline stopped: changes between them are gone"),
-                               "Copy the tables anew, and let nothing else read from this slot.");
+                               "Copy the tables anew with `millrace pipeline resync`, and let nothing else read from this slot.");
     }
     MILLRACE_FAILPOINT("postgres.before_start_replication");
     ASSIGN_OR_RETURN(stream_, ReplicationStream::Open(parameters_, names_, std::max(end, slot.confirmed)));

@@ -53,6 +53,10 @@ struct Batch final {
     /// Key cells in key order, one inner vector for each moved row that needs its old place.
     std::vector<std::vector<Cell>> source_keys;
 
+    /// The table's topic is another than the checkpoint speaks of, or has lost what stood behind it: the checkpoint may
+    /// go back. Only together with truncate_first.
+    bool rewinds = false;
+
     /// Checkpoint after this batch.
     int64_t first_offset = 0;
     int64_t next_offset = 0;

@@ -43,12 +43,21 @@ struct Checkpoint final {
     int64_t dead_letters = 0;
     /// See ApplyResult.
     std::vector<std::string> dropped_columns = {};
+    /// Of the last batch; 0 when there was none.
+    uint64_t schema_id = 0;
 };
 
 /// A type of the destination's own that was added to, in words for people.
 struct TypeChange final {
     std::string before;
     std::string after;
+};
+
+/// What came of dead letters that were applied again.
+struct ReplayResult final {
+    int64_t applied = 0;
+    /// Those that stand now.
+    int64_t standing = 0;
 };
 
 struct ApplyResult final {
@@ -80,6 +89,7 @@ class TableWriter {
     /// Applies `batch` in one transaction: fence and checkpoint, truncate, additive DDL for batch.schema, stage, resolve
     /// unchanged cells, delete keys, insert. Durable on return. Idempotent: a batch whose next_offset the checkpoint has
     /// reached under our epoch is reported as already_applied.
+    /// A batch that rewinds is told by its exact place instead.
     /// Aborted, reason FENCED: a newer epoch owns the table; stop. Unavailable / Aborted otherwise: retry the same batch.
     /// Values that a column cannot hold are treated as batch.refused says.
     /// ResourceExhausted: retry, smaller. FailedPrecondition, PermissionDenied, …: hold the table and show the remedy.
@@ -89,6 +99,15 @@ class TableWriter {
     /// own that is fenced as Apply is; returns those that still stand. FailedPrecondition: something depends on one.
     virtual absl::StatusOr<std::vector<std::string>> DropColumns(const std::vector<std::string>& /*names*/) {
         return absl::UnimplementedError("this destination drops no columns");
+    }
+
+    /// Applies the table's dead letters again, as far as it takes them now; `schema`: that of the last batch. What stands
+    /// is current (a later change removes the letters that it makes obsolete), so no older value is ever written over a
+    /// newer one. Each part of the letters is applied in one transaction under our epoch. Errors as of Apply; what was
+    /// applied before one stays. Default: there are none.
+    virtual absl::StatusOr<ReplayResult> ReplayDeadLetters(const SchemaPtr& schema) {
+        static_cast<void>(schema);
+        return ReplayResult{};
     }
 };
 

@@ -90,6 +90,7 @@ absl::StatusOr<v1::Pipeline> Pipelines::Create(const v1::CreatePipelineRequest& 
     ASSIGN_OR_RETURN(*pipeline.mutable_metadata(), NewMetadata(name, request.pipeline().metadata()));
     domain::FillDefaults(*pipeline.mutable_spec());
     pipeline.mutable_spec()->clear_table_overrides();
+    pipeline.mutable_spec()->clear_resync_counter();
     RETURN_IF_ERROR(domain::CheckPipelineSpec(pipeline.spec()));
     if (domain::IsDeployed(pipeline)) {
         return base::MakeError(absl::StatusCode::kInvalidArgument, "FIELD_READ_ONLY",
@@ -231,6 +232,26 @@ absl::StatusOr<v1::Pipeline> Pipelines::SetDesiredState(const std::string& name,
             transaction, name,
             MakeEvent(paused ? v1::PipelineEvent::TYPE_PAUSED : v1::PipelineEvent::TYPE_RESUMED,
                       paused ? "the pipeline was paused by a user" : "the pipeline was resumed by a user")));
+        return Store(transaction, pipeline, plane, store::Expected::Any());
+    });
+    RETURN_IF_ERROR(written);
+    FillStatus(pipeline, plane);
+    return pipeline;
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::Resync(const std::string& name) {
+    RETURN_IF_ERROR(domain::ParseName(Collection::kPipelines, name).status());
+    ASSIGN_OR_RETURN(Resolved before, LoadRunning(name));
+    const std::string& plane = before.plane.metadata().name();
+    v1::Pipeline pipeline;
+    const absl::Status written = store_.Update([&](store::Transaction& transaction) -> absl::Status {
+        ASSIGN_OR_RETURN(pipeline, LoadNamed<v1::Pipeline>(transaction, name));
+        pipeline.mutable_spec()->set_resync_counter(pipeline.spec().resync_counter() + 1);
+        Touch(*pipeline.mutable_metadata(), true);
+        RETURN_IF_ERROR(store::AppendEvent(
+            transaction, name,
+            MakeEvent(v1::PipelineEvent::TYPE_PIPELINE_RESYNC,
+                      "a new slot and a new copy of every table were asked for by a user")));
         return Store(transaction, pipeline, plane, store::Expected::Any());
     });
     RETURN_IF_ERROR(written);

@@ -40,6 +40,9 @@ class Pipelines final {
     absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request);
+    absl::StatusOr<v1::Pipeline> ReplayDeadLetters(const v1::ReplayPipelineTableDeadLettersRequest& request);
+    /// A new slot, and every table copied anew.
+    absl::StatusOr<v1::Pipeline> Resync(const std::string& name);
     absl::StatusOr<v1::ListPipelineEventsResponse> ListEvents(
         const v1::ListPipelineEventsRequest& request) const;
 

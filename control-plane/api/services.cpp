@@ -199,6 +199,18 @@ class PipelineService final : public v1::PipelineService::CallbackService {
         return RunNow<v1::Pipeline>(s_, context, "PipelineService/ConfirmPipelineTableDrop", Noise::kLogged,
                                     response, [&] { return s_.pipelines.ConfirmDrop(*request); });
     }
+    Reactor* ReplayPipelineTableDeadLetters(Context* context,
+                                            const v1::ReplayPipelineTableDeadLettersRequest* request,
+                                            v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ReplayPipelineTableDeadLetters",
+                                    Noise::kLogged, response,
+                                    [&] { return s_.pipelines.ReplayDeadLetters(*request); });
+    }
+    Reactor* ResyncPipeline(Context* context, const v1::ResyncPipelineRequest* request,
+                            v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ResyncPipeline", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.Resync(request->name()); });
+    }
     Reactor* ListPipelineEvents(Context* context, const v1::ListPipelineEventsRequest* request,
                                 v1::ListPipelineEventsResponse* response) override {
         return RunNow<v1::ListPipelineEventsResponse>(s_, context, "PipelineService/ListPipelineEvents",

@@ -156,6 +156,24 @@ absl::StatusOr<v1::Pipeline> Pipelines::ConfirmDrop(const v1::ConfirmPipelineTab
         });
 }
 
+absl::StatusOr<v1::Pipeline> Pipelines::ReplayDeadLetters(
+    const v1::ReplayPipelineTableDeadLettersRequest& request) {
+    return OrderTable(
+        request.name(), request.schema(), request.table(),
+        MakeEvent(v1::PipelineEvent::TYPE_DEAD_LETTERS_REPLAYED, "a replay of its dead letters was asked for by a user"),
+        [&](const v1::TableStatus& status, v1::TableOverride& wanted) -> absl::Status {
+            if (status.state() == v1::TableStatus::STATE_PAUSED || status.state() == v1::TableStatus::STATE_HELD) {
+                return base::MakeError(
+                    absl::StatusCode::kFailedPrecondition, "TABLE_STANDS",
+                    absl::StrCat(request.schema(), ".", request.table(),
+                                 " is paused or held; its dead letters are applied by the table itself."),
+                    "Mend and resume it first.");
+            }
+            wanted.set_replay_counter(wanted.replay_counter() + 1);
+            return absl::OkStatus();
+        });
+}
+
 absl::StatusOr<v1::ListPipelineEventsResponse> Pipelines::ListEvents(
     const v1::ListPipelineEventsRequest& request) const {
     if (request.page_size() < 0 || (request.has_after_sequence() && request.after_sequence() < 0)) {

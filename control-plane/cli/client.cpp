@@ -222,6 +222,16 @@ absl::StatusOr<v1::Pipeline> Client::SkipTable(const v1::SkipPipelineTableReques
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::SkipPipelineTable, request);
 }
 
+absl::StatusOr<v1::Pipeline> Client::ReplayDeadLetters(
+    const v1::ReplayPipelineTableDeadLettersRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ReplayPipelineTableDeadLetters, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::ResyncPipeline(const std::string& name) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResyncPipeline,
+                       Named<v1::ResyncPipelineRequest>(name));
+}
+
 absl::StatusOr<v1::ListPipelineEventsResponse> Client::ListEvents(
     const v1::ListPipelineEventsRequest& request) {
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ListPipelineEvents, request);

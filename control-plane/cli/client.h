@@ -44,6 +44,8 @@ class Client final {
     absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request);
     absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> ReplayDeadLetters(const v1::ReplayPipelineTableDeadLettersRequest& request);
+    absl::StatusOr<v1::Pipeline> ResyncPipeline(const std::string& name);
     absl::StatusOr<v1::ListPipelineEventsResponse> ListEvents(const v1::ListPipelineEventsRequest& request);
     absl::StatusOr<std::string> MarkSourcePosition(const std::string& name);
     absl::StatusOr<v1::GetCaughtUpResponse> GetCaughtUp(const std::string& name, const std::string& position);

@@ -72,6 +72,8 @@ absl::Status DescribePipeline(Client& client, const Scope& scope, const std::str
 absl::Status DeployPipeline(Client& client, const Scope& scope, const std::string& id, bool check_only);
 absl::Status PausePipeline(Client& client, const Scope& scope, const std::string& id);
 absl::Status ResumePipeline(Client& client, const Scope& scope, const std::string& id);
+/// FailedPrecondition (CONFIRM) unless `confirm`.
+absl::Status ResyncPipeline(Client& client, const Scope& scope, const std::string& id, bool confirm);
 /// Waits until the data plane has removed slot, publications and topics, unless `no_wait`.
 absl::Status DeletePipeline(Client& client, const Scope& scope, const std::string& id, bool force,
                             bool no_wait);
@@ -79,6 +81,10 @@ absl::Status DeletePipeline(Client& client, const Scope& scope, const std::strin
 /// `id` empty: every pipeline.
 absl::Status ShowStatus(Client& client, const Scope& scope, const std::string& id, const std::string& output,
                         bool watch);
+
+/// Waits for the outcome and prints it.
+absl::Status ReplayDeadLetters(Client& client, const Scope& scope, const std::string& id,
+                               const std::string& table);
 
 /// The tables of a pipeline alone.
 absl::Status ListTables(Client& client, const Scope& scope, const std::string& id, const std::string& output);

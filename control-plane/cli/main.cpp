@@ -31,6 +31,7 @@ struct Arguments final {
     bool watch = false;
     bool force = false;
     bool no_wait = false;
+    bool confirm = false;
     bool check_only = false;
     bool follow = false;
     std::string table;
@@ -228,6 +229,16 @@ void AddPipeline(CLI::App& app, Arguments& a, Action& action) {
     });
     AddNamed(group, "pause", "Stop applying; changes go on into Kafka", a, action, &PausePipeline);
     AddNamed(group, "resume", "Go on applying", a, action, &ResumePipeline);
+    CLI::App* resync = AddNamed(group, "resync",
+                                "Make a new replication slot and copy every table anew (after a lost slot, a "
+                                "restored or another source)",
+                                a, action, nullptr);
+    resync->add_flag("--confirm", a.confirm, "Do it; without this the command only tells what would happen");
+    resync->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return ResyncPipeline(client, scope, a.id, a.confirm);
+        };
+    });
     CLI::App* remove =
         AddNamed(group, "delete", "Remove a pipeline with its slot, publications, topics and checkpoints", a,
                  action, nullptr);
@@ -268,6 +279,12 @@ void AddTable(CLI::App& app, Arguments& a, Action& action) {
             };
         });
     }
+    add("replay-dead-letters", "Apply the table's dead letters again, as far as the destination takes them now")
+        ->callback([&a, &action] {
+            action = [&a](Client& client, const Scope& scope) {
+                return ReplayDeadLetters(client, scope, a.id, a.table);
+            };
+        });
     CLI::App* skip = add("skip", "Pass over the records that a table is held at; shows them first");
     skip->add_option("--offsets", a.offsets, "FIRST-LAST, the range that was shown: do it");
     skip->callback([&a, &action] {

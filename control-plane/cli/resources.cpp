@@ -119,6 +119,23 @@ absl::Status ResumePipeline(Client& client, const Scope& scope, const std::strin
     return absl::OkStatus();
 }
 
+absl::Status ResyncPipeline(Client& client, const Scope& scope, const std::string& id, bool confirm) {
+    if (!confirm) {
+        ASSIGN_OR_RETURN(const v1::Pipeline pipeline, client.GetPipeline(scope.PipelineName(id)));
+        return base::MakeError(
+            absl::StatusCode::kFailedPrecondition, "CONFIRM",
+            "pipeline '" + id + "' would get a new replication slot, and all its " +
+                std::to_string(pipeline.status().tables_size()) +
+                " tables would be emptied and copied anew; readers of the destination would see them empty or "
+                "partly filled meanwhile",
+            "To do so repeat the command with --confirm; one table alone: `millrace table resync`");
+    }
+    RETURN_IF_ERROR(client.ResyncPipeline(scope.PipelineName(id)).status());
+    Print("Pipeline '" + id + "' is copied anew with a new replication slot; `millrace wait " + id +
+          " --for caught-up` waits for the end.\n");
+    return absl::OkStatus();
+}
+
 absl::Status DeletePipeline(Client& client, const Scope& scope, const std::string& id, bool force,
                             bool no_wait) {
     const std::string name = scope.PipelineName(id);

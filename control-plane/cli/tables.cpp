@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFollowInterval{500};
 constexpr int kEventsAtOnce = 100;
+constexpr std::chrono::milliseconds kReplayInterval{300};
+constexpr std::chrono::seconds kReplayTimeout{300};
 
 absl::Status Usage(const std::string& message, const std::string& remedy) {
     return base::MakeError(absl::StatusCode::kInvalidArgument, "TABLE_NAME", message, remedy);
@@ -170,6 +172,35 @@ absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& 
     std::printf("Table %s: dropped at the destination: %s\n", table.c_str(),
                 absl::StrJoin(request.columns(), ", ").c_str());
     return absl::OkStatus();
+}
+
+absl::Status ReplayDeadLetters(Client& client, const Scope& scope, const std::string& id,
+                               const std::string& table) {
+    ASSIGN_OR_RETURN(const auto request, Naming<v1::ReplayPipelineTableDeadLettersRequest>(scope, id, table));
+    const auto named = [&](const auto& of) {
+        return of.schema() == request.schema() && of.table() == request.table();
+    };
+    ASSIGN_OR_RETURN(v1::Pipeline pipeline, client.ReplayDeadLetters(request));
+    int64_t wanted = 0;
+    for (const v1::TableOverride& order : pipeline.spec().table_overrides()) {
+        wanted = named(order) ? order.replay_counter() : wanted;
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kReplayTimeout;
+    while (std::chrono::steady_clock::now() < deadline) {
+        for (const v1::TableStatus& status : pipeline.status().tables()) {
+            if (named(status) && status.replay_counter() >= wanted) {
+                std::printf("Table %s: %lld dead letters applied, %lld still do not fit.\n", table.c_str(),
+                            static_cast<long long>(status.replayed_letters()),
+                            static_cast<long long>(status.refused_letters()));
+                return absl::OkStatus();
+            }
+        }
+        std::this_thread::sleep_for(kReplayInterval);
+        ASSIGN_OR_RETURN(pipeline, client.GetPipeline(request.name()));
+    }
+    return base::MakeError(absl::StatusCode::kDeadlineExceeded, "REPLAY_PENDING",
+                           "no worker has applied the dead letters of " + table + " yet",
+                           "`millrace table list " + id + "` shows what the table waits for; it replays them then");
 }
 
 absl::Status ShowEvents(Client& client, const Scope& scope, const std::string& id, const std::string& output,

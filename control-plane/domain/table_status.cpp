@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,8 @@ struct Merged {
     bool has_owner = false;
     v1::TableStatus published;
     bool published_now = false;
+    /// The publisher's entry of a table that it holds: what it holds never reaches the consumer.
+    std::optional<v1::TableStatus> held;
     int64_t rows_copied = 0;
 };
 
@@ -32,6 +35,12 @@ bool IsFromOwner(const v1::TableStatus& table, const WorkerReport& worker) {
 
 void Take(const v1::TableStatus& table, const WorkerReport& worker, bool fresh, Merged& merged) {
     merged.rows_copied = std::max(merged.rows_copied, table.rows_copied());
+    if (table.publisher_holds()) {
+        if (fresh) {
+            merged.held = table;
+        }
+        return;
+    }
     if (!IsFromOwner(table, worker)) {
         merged.published = table;
         merged.published_now = merged.published_now || fresh;
@@ -47,7 +56,9 @@ void Take(const v1::TableStatus& table, const WorkerReport& worker, bool fresh, 
 
 v1::TableStatus Resolve(Merged merged, absl::Time fresh_after) {
     v1::TableStatus table;
-    if (merged.has_owner && merged.owned_at >= fresh_after) {
+    if (merged.held) {
+        table = *std::move(merged.held);
+    } else if (merged.has_owner && merged.owned_at >= fresh_after) {
         table = std::move(merged.owned);
     } else if (merged.published_now) {
         table = std::move(merged.published);

@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/field_mask_util.h>
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -18,15 +20,19 @@ absl::Status Invalid(const char* reason, const std::string& message, const std::
     return base::MakeError(absl::StatusCode::kInvalidArgument, reason, message, remedy);
 }
 
-/// Field of a pipeline's spec that verbs write and updates leave as it is.
-constexpr char kVerbsField[] = "table_overrides";
+/// Fields of a pipeline's spec that verbs write and updates leave as they are.
+constexpr const char* kVerbsFields[] = {"table_overrides", "resync_counter"};
+
+bool IsOfVerbs(const std::string& field) {
+    return std::find(std::begin(kVerbsFields), std::end(kVerbsFields), field) != std::end(kVerbsFields);
+}
 
 /// Top-level and spec fields that users write, one path each.
 FieldMask WritablePaths(const google::protobuf::Descriptor& spec) {
     FieldMask paths;
     paths.add_paths("metadata.labels");
     for (int i = 0; i < spec.field_count(); ++i) {
-        if (spec.field(i)->name() == kVerbsField) {
+        if (IsOfVerbs(spec.field(i)->name())) {
             continue;
         }
         paths.add_paths(absl::StrCat("spec.", spec.field(i)->name()));
@@ -44,7 +50,7 @@ FieldMask SetPaths(const Resource& update) {
     std::vector<const google::protobuf::FieldDescriptor*> fields;
     update.spec().GetReflection()->ListFields(update.spec(), &fields);
     for (const auto* field : fields) {
-        if (field->name() == kVerbsField) {
+        if (IsOfVerbs(field->name())) {
             continue;
         }
         set.add_paths(absl::StrCat("spec.", field->name()));
@@ -76,9 +82,9 @@ absl::StatusOr<FieldMask> Resolve(const Resource& update, const FieldMask& mask)
                                         "\", which is no field that can be updated alone."),
                            absl::StrCat("Use one of: *, spec, ", FieldMaskUtil::ToString(writable), "."));
         }
-        if (path.starts_with(absl::StrCat("spec.", kVerbsField))) {
-            return Invalid("FIELD_READ_ONLY", absl::StrCat("Field \"", path, "\" is written by the table verbs alone."),
-                           "Pause, resume, resync or skip the table.");
+        if (path.starts_with("spec.") && IsOfVerbs(path.substr(5, path.find('.', 5) - 5))) {
+            return Invalid("FIELD_READ_ONLY", absl::StrCat("Field \"", path, "\" is written by the verbs alone."),
+                           "Pause, resume, resync or skip the table, or resync the pipeline.");
         }
         if (!path.starts_with("spec.") && path != "metadata.labels") {
             return Invalid("FIELD_READ_ONLY",

@@ -192,8 +192,10 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
              .skip_first = table.skip_first_offset(),
              .skip_next = table.skip_next_offset(),
              .drop_counter = table.drop_counter(),
-             .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()}});
+             .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()},
+             .replay_counter = table.replay_counter()});
     }
+    config.resync_counter = proto.spec().resync_counter();
     auto source = Connector(proto.source(), ConnectorUse::kSource);
     if (!source.ok()) {
         return base::Annotate(source.status(), "source");

@@ -79,6 +79,8 @@ v1::PipelineEvent::Type Type(events::EventType type) {
             return v1::PipelineEvent::TYPE_COPY_FINISHED;
         case events::EventType::kPublisherTakeover:
             return v1::PipelineEvent::TYPE_PUBLISHER_TAKEOVER;
+        case events::EventType::kDeadLettersReplayed:
+            return v1::PipelineEvent::TYPE_DEAD_LETTERS_REPLAYED;
         case events::EventType::kTablesChanged:
             return v1::PipelineEvent::TYPE_TABLES_CHANGED;
     }
@@ -123,6 +125,9 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     proto->set_batches_applied(facts.batches);
     proto->set_dead_letters(facts.dead_letters);
     proto->mutable_pending_drops()->Assign(facts.pending_drops.begin(), facts.pending_drops.end());
+    proto->set_replay_counter(facts.replay_counter);
+    proto->set_replayed_letters(facts.replayed_letters);
+    proto->set_refused_letters(facts.refused_letters);
     proto->set_lag_records(facts.records_waiting);
     proto->set_lag_bytes(facts.bytes_waiting);
     proto->set_lag_seconds(facts.lag_seconds);
@@ -143,11 +148,26 @@ void TranslateTable(const apply::TableFacts& facts, const std::string& worker_id
     }
 }
 
+void ShowHeld(const absl::Status& held, v1::TableStatus* proto) {
+    proto->set_publisher_holds(true);
+    proto->set_state(v1::TableStatus::STATE_HELD);
+    proto->set_error(std::string(held.message()));
+    proto->set_error_reason(base::ReasonOf(held));
+    proto->set_remedy(base::RemedyOf(held));
+    proto->clear_next_retry_time();
+    proto->clear_held_first_offset();
+    proto->clear_held_next_offset();
+}
+
 void AddCopyState(const publish::TableFacts& facts, v1::TableStatus* proto) {
     proto->set_schema(facts.schema);
     proto->set_table(facts.table);
     proto->set_append_only(facts.append_only);
     proto->set_rows_copied(facts.rows_copied);
+    if (!facts.held.ok()) {
+        ShowHeld(facts.held, proto);
+        return;
+    }
     const auto state = proto->state();
     const bool quiet = state == v1::TableStatus::STATE_UNSPECIFIED ||
                        state == v1::TableStatus::STATE_WAITING || state == v1::TableStatus::STATE_LIVE;

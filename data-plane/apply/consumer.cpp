@@ -45,6 +45,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
           recorder(std::move(event_recorder)),
           paused(pipeline.paused),
           overrides(pipeline.overrides),
+          resync_counter(pipeline.resync_counter),
           feed(tables, pool_ref, consumer_limits),
           tables(pool_ref) {}
 
@@ -52,7 +53,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
     absl::Status Join();
     absl::Status Stop(milliseconds grace);
     void SetPaused(bool pause);
-    void Order(std::vector<config::TableOverride> wanted);
+    void Order(std::vector<config::TableOverride> wanted, int64_t wanted_resync);
     [[nodiscard]] TableOrders OrdersFor(const std::string& topic) const;
 
     // The poll thread.
@@ -86,6 +87,7 @@ struct Consumer::Impl final : bus::GroupMembership::Listener {
     std::mutex pause_mutex;
     bool paused;
     std::vector<config::TableOverride> overrides;
+    int64_t resync_counter;
 
     RecordFeed feed;
     /// After the feed: steps in flight use it.
@@ -143,20 +145,22 @@ TableOrders Consumer::Impl::OrdersFor(const std::string& topic) const {
     for (const config::TableOverride& wanted : overrides) {
         if (config::TableTopic(kafka.topic_prefix, pipeline.id, wanted.schema, wanted.table) == topic) {
             return {.paused = wanted.paused,
-                    .resync_counter = wanted.resync_counter,
+                    .resync_counter = wanted.resync_counter + resync_counter,
                     .resume_counter = wanted.resume_counter,
                     .skip_first = wanted.skip_first,
                     .skip_next = wanted.skip_next,
                     .drop_counter = wanted.drop_counter,
-                    .drop_columns = wanted.drop_columns};
+                    .drop_columns = wanted.drop_columns,
+                    .replay_counter = wanted.replay_counter};
         }
     }
-    return {};
+    return {.resync_counter = resync_counter};
 }
 
-void Consumer::Impl::Order(std::vector<config::TableOverride> wanted) {
+void Consumer::Impl::Order(std::vector<config::TableOverride> wanted, int64_t wanted_resync) {
     const std::lock_guard lock(pause_mutex);
     overrides = std::move(wanted);
+    resync_counter = wanted_resync;
     tables.ForAll([&](TableActor& actor) {
         actor.Order(OrdersFor(actor.topic()));
         pool.Wake(actor);
@@ -297,8 +301,8 @@ void Consumer::Resume() {
     impl_->SetPaused(false);
 }
 
-void Consumer::Order(std::vector<config::TableOverride> overrides) {
-    impl_->Order(std::move(overrides));
+void Consumer::Order(std::vector<config::TableOverride> overrides, int64_t resync_counter) {
+    impl_->Order(std::move(overrides), resync_counter);
 }
 
 void Consumer::Kick() {

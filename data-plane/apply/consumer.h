@@ -42,8 +42,8 @@ class Consumer final {
     void Pause();
     /// Goes on from the checkpoints. Returns at once.
     void Resume();
-    /// What verbs ask of single tables now. Returns at once.
-    void Order(std::vector<config::TableOverride> overrides);
+    /// What verbs ask of single tables and, with `resync_counter`, of all of them now. Returns at once.
+    void Order(std::vector<config::TableOverride> overrides, int64_t resync_counter);
     /// Tries every retrying or held table now, those that wait for an operator too.
     void Kick();
 

@@ -103,6 +103,11 @@ bool Inbox::at_end() const {
     return end_offset_ >= 0 && unapplied_records_ == 0;
 }
 
+int64_t Inbox::end_reached() const {
+    const std::lock_guard lock(mutex_);
+    return unapplied_records_ == 0 ? end_offset_ : -1;
+}
+
 int64_t Inbox::records() const {
     const std::lock_guard lock(mutex_);
     return unapplied_records_;

@@ -47,6 +47,8 @@ class Inbox final {
 
     /// The end was reached and nothing is left to apply.
     [[nodiscard]] bool at_end() const;
+    /// The end that was reached with nothing left to apply; -1 when there is something, or no end was reached.
+    [[nodiscard]] int64_t end_reached() const;
     /// Put and not applied.
     [[nodiscard]] int64_t records() const;
     [[nodiscard]] int64_t bytes() const;

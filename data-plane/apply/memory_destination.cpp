@@ -117,11 +117,12 @@ class MemoryWriter final : public sdk::TableWriter {
         if (table.checkpoint.epoch != epoch_) {
             return base::MakeError(absl::StatusCode::kAborted, "FENCED", "a newer epoch owns " + topic_);
         }
-        if (batch.next_offset <= table.checkpoint.next_offset) {
+        if (batch.rewinds ? batch.next_offset == table.checkpoint.next_offset && batch.last == table.checkpoint.last
+                          : batch.next_offset <= table.checkpoint.next_offset) {
             result.already_applied = true;
             return absl::OkStatus();
         }
-        if (batch.first_offset < table.checkpoint.next_offset) {
+        if (!batch.rewinds && batch.first_offset < table.checkpoint.next_offset) {
             return Contract("a batch begins before the checkpoint and ends after it");
         }
         ASSIGN_OR_RETURN(result, ApplyRows(batch, table));

@@ -200,7 +200,7 @@ void RecordFeed::Handle(AssignedTables::Table& table, bus::TopicEvent& event) {
     if (actor.inbox().PutEnd(event.record.offset)) {
         CommitApplied(actor.topic(), event.record.offset);
     }
-    if (actor.failing()) {
+    if (actor.awaits_end()) {
         pool_.Wake(actor);
     }
 }

@@ -89,8 +89,14 @@ std::optional<TimePoint> TableActor::Step() {
 
 std::optional<TimePoint> TableActor::Advance(TimePoint now) {
     if (absl::Status status = inbox_.TakeError(); !status.ok()) {
+        const bool proof_gone = proving_ && base::ReasonOf(status) == kOffsetGoneReason;
         // What was read is given up: the way back starts at the checkpoint.
         Release();
+        if (proof_gone) {
+            // Retention may have come exactly so far, and the next record may still be there.
+            unprovable_ = true;
+            return now;
+        }
         return OnError(status, Stage::kRead, now);
     }
     if (!taken_over_) {
@@ -98,6 +104,9 @@ std::optional<TimePoint> TableActor::Advance(TimePoint now) {
     }
     if (!sealed_ && !confirmed_drops_.empty()) {
         return DropConfirmed(now);
+    }
+    if (replay_due_ && !sealed_ && !seeking_ && !proving_) {
+        return ReplayLetters(now);
     }
     return sealed_ ? ApplySealed(now) : Drain(now);
 }
@@ -142,6 +151,9 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     }
     NoteDropped(checkpoint->dropped_columns, false);
     checkpoint_offset_ = checkpoint->next_offset;
+    checkpoint_position_ = checkpoint->last;
+    checkpoint_generation_ = checkpoint->generation;
+    checkpoint_schema_ = checkpoint->schema_id;
     BeginSkip(checkpoint->next_offset);
     folder_.Reset(checkpoint->generation);
     only_copy_so_far_ = checkpoint->next_offset == 0;
@@ -151,7 +163,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     if (!failed_stage_) {
         Enter(TableState::kLive);
     }
-    port_.Subscribe(*this, checkpoint->next_offset, inbox_.session());
+    Subscribe();
     MILLRACE_FAILPOINT_QUIET("apply.after_subscribe");
     return std::nullopt;
 }
@@ -168,7 +180,11 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
         if (seeking_ && inbox_.at_end() && !seek_patiently_) {
             return EndSeek(now);
         }
-        if (!seeking_ && failed_stage_ && inbox_.at_end()) {
+        if (proving_ && inbox_.end_reached() >= checkpoint_offset_) {
+            // What stood before the checkpoint's offset is not there.
+            return OnError(MadeAnew(), Stage::kRead, now);
+        }
+        if (!seeking_ && !proving_ && failed_stage_ && inbox_.at_end()) {
             Recovered();
             Enter(TableState::kLive);
         }
@@ -190,6 +206,11 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
         }
         MILLRACE_FAILPOINT_QUIET("apply.before_fold");
         bus::Record& record = work_[work_at_];
+        if (proving_) {
+            RETURN_IF_ERROR(Prove(record));
+            Drop(record);
+            continue;
+        }
         if (PassesOver(record)) {
             Drop(record);
             continue;
@@ -247,6 +268,7 @@ std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
     sealed_only_copy_ = folder_.only_copy() && (only_copy_so_far_ || folder_.truncated());
     sealed_ = folder_.Seal(sealed_only_copy_);
     sealed_->refused = identity_.refused;
+    sealed_->rewinds = std::exchange(rewind_, false);
     sealed_cost_ = std::exchange(folded_cost_, 0);
     return ApplySealed(now);
 }
@@ -267,6 +289,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     const sdk::Batch batch = std::move(*sealed_);
     sealed_.reset();
     checkpoint_offset_ = batch.next_offset;
+    checkpoint_schema_ = batch.schema->id;
     only_copy_so_far_ = sealed_only_copy_;
     policy_.Applied();
     fenced_ = 0;
@@ -308,13 +331,12 @@ std::optional<TimePoint> TableActor::OnError(const absl::Status& status, Stage s
     const bool held = remediation == Remediation::kHold || remediation == Remediation::kFail ||
                       (retry && *retry - now >= kHeldRetry);
     if (held) {
-        const bool may_seek = stage != Stage::kTakeOver && orders_.resync_counter > 0 && !seeking_ &&
-                              base::ReasonOf(status) != kOffsetGoneReason;
+        const bool may_seek = stage != Stage::kTakeOver && orders_.resync_counter > 0 && !seeking_;
+        held_error_ = status;
         NoteHeldRange(status, stage);
         Release();
         if (may_seek) {
             // It was copied anew once: perhaps that copy stands behind what it is held at.
-            held_error_ = status;
             ShowError(status, TableState::kHeld, retry, now);
             waiting_to_retry_ = false;
             return SeekTruncate(seek_patiently_, now);
@@ -391,6 +413,7 @@ void TableActor::Recovered() {
         return;
     }
     failed_stage_.reset();
+    held_error_ = absl::OkStatus();
     failing_ = false;
     std::unique_lock lock(mutex_);
     const bool was_held = facts_.state == TableState::kHeld;
@@ -423,6 +446,9 @@ void TableActor::Release() {
     folded_cost_ = 0;
     sealed_.reset();
     seeking_ = false;
+    seek_from_oldest_ = false;
+    rewind_ = false;
+    proving_ = false;
     if (std::exchange(taken_over_, false)) {
         port_.Unsubscribe(*this);
     }

@@ -31,8 +31,8 @@ class TableActor;
 class TablePort {
  public:
     virtual ~TablePort() = default;
-    /// Open the actor's inbox for `session` and deliver its topic from `offset`; instead of what was
-    /// delivered so far.
+    /// Open the actor's inbox for `session` and deliver its topic from `offset` (or bus::kOldestOffset); instead
+    /// of what was delivered so far.
     virtual void Subscribe(TableActor& actor, int64_t offset, uint64_t session) = 0;
     virtual void Unsubscribe(TableActor& actor) = 0;
     /// Everything below `offset` is in the destination.
@@ -68,6 +68,8 @@ struct TableOrders final {
     /// Rises with every confirmation that `drop_columns` are dropped at the destination.
     int64_t drop_counter = 0;
     std::vector<std::string> drop_columns = {};
+    /// Rises with every replay of dead letters.
+    int64_t replay_counter = 0;
 };
 
 /// Steps run one at a time (WorkerPool); everything else from any thread, followed by a wake-up of the job.
@@ -94,8 +96,9 @@ class TableActor final : public WorkerPool::Job {
     /// Tries a retrying or held table now.
     void Kick() { kicked_ = true; }
 
-    /// An error stands: wake the job when the end is reached, so that it can see that it is over.
-    [[nodiscard]] bool failing() const { return failing_; }
+    /// An error stands, or what the checkpoint stands behind was not found yet: wake the job when the end is
+    /// reached.
+    [[nodiscard]] bool awaits_end() const { return failing_ || proving_; }
 
     [[nodiscard]] TableFacts Facts() const;
     /// Publishes the lag metric.
@@ -117,6 +120,10 @@ class TableActor final : public WorkerPool::Job {
     /// Into `decoded_`.
     absl::Status Decode(const bus::Record& record);
     void Drop(bus::Record& record);
+    void Subscribe();
+    /// OutOfRange, reason OFFSET_GONE, when `record` is not the one that the checkpoint stands behind.
+    absl::Status Prove(const bus::Record& record);
+    [[nodiscard]] absl::Status MadeAnew() const;
     [[nodiscard]] bool Paused() const { return pause_requested_ || table_paused_; }
     void TakeOrders();
     void BeginSkip(int64_t offset);
@@ -130,6 +137,8 @@ class TableActor final : public WorkerPool::Job {
     void RecordEvent(events::EventType type, std::string message, std::string position = {},
                      std::string id = {});
     void RecordEvent(events::Event event);
+    std::optional<TimePoint> ReplayLetters(TimePoint now);
+    void ShowReplay(const absl::StatusOr<sdk::ReplayResult>& result, int64_t standing_before);
     std::optional<TimePoint> SealAndApply(TimePoint now);
     std::optional<TimePoint> ApplySealed(TimePoint now);
     void OnApplied(const sdk::ApplyResult& result, TimePoint began);
@@ -192,7 +201,21 @@ class TableActor final : public WorkerPool::Job {
     /// topic's present end.
     bool seeking_ = false;
     bool seek_patiently_ = false;
+    /// From the oldest record of the topic, because the checkpoint's offset means nothing in it (any more).
+    bool seek_from_oldest_ = false;
+    /// The truncate that was looked for from the oldest record on is folded: the checkpoint goes back with it.
+    bool rewind_ = false;
+    /// Position and generation that the checkpoint stands at, to be found in the record before its offset.
+    sdk::Position checkpoint_position_;
+    uint32_t checkpoint_generation_ = 0;
+    std::atomic<bool> proving_{false};
+    /// That record has left Kafka.
+    bool unprovable_ = false;
     bool ordered_ = false;
+    /// The dead letters are to be replayed, as soon as the table works.
+    bool replay_due_ = false;
+    /// Schema of what the checkpoint stands behind; 0 without one.
+    uint64_t checkpoint_schema_ = 0;
     TableOrders orders_;
     std::vector<std::string> confirmed_drops_;
     absl::Status held_error_;

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
+#include <tuple>
+#include <utility>
 
 #include "base/status.h"
 #include "data-plane/apply/memory_destination.h"
@@ -38,7 +41,7 @@ class FakeBus final : public TablePort {
     void Subscribe(TableActor& actor, int64_t offset, uint64_t session) override {
         subscriptions.push_back(offset);
         if (actor.inbox().Open(session)) {
-            at = offset;
+            at = std::max<int64_t>(offset, 0);
             subscribed = true;
         }
     }
@@ -129,6 +132,12 @@ class TableActorTest : public testing::Test {
         StoredRecord record;
         codec_->Encode(event, record.key, record.value);
         bus_.log.push_back(std::move(record));
+        produced_.push_back({event.position, event.generation});
+    }
+    /// As another worker would have left it that has applied everything below `offset`.
+    void MoveCheckpoint(MemoryTable& table, int64_t offset) {
+        table.checkpoint.next_offset = offset;
+        std::tie(table.checkpoint.last, table.checkpoint.generation) = produced_[static_cast<size_t>(offset - 1)];
     }
     void ProduceInserts(int from, int to) {
         for (int i = from; i < to; ++i) {
@@ -178,6 +187,7 @@ class TableActorTest : public testing::Test {
     std::atomic<int64_t> total_bytes_{0};
     FlushLimits limits_;
     FakeBus bus_;
+    std::vector<std::pair<sdk::Position, uint32_t>> produced_;
     EventMaker make_;
     std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
     std::unique_ptr<TableActor> actor_;

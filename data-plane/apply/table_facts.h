@@ -44,6 +44,10 @@ struct TableFacts final {
     int64_t dead_letters = 0;
     /// Columns that the source dropped and whose drop awaits confirmation.
     std::vector<std::string> pending_drops;
+    /// The last replay of them that was carried out, what it applied and what stayed.
+    int64_t replay_counter = 0;
+    int64_t replayed_letters = 0;
+    int64_t refused_letters = 0;
 
     /// Fetched and not applied yet.
     int64_t records_waiting = 0;

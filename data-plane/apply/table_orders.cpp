@@ -1,6 +1,7 @@
 // What verbs ask of one table: pausing it alone, passing over what it is held at.
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_join.h"
 #include "base/log.h"
@@ -37,6 +38,8 @@ void TableActor::TakeOrders() {
         const std::lock_guard lock(mutex_);
         orders_ = *wanted_orders_;
     }
+    // Also the first one known: whether it was carried out by another worker cannot be told, and twice does no harm.
+    replay_due_ = replay_due_ || orders_.replay_counter > before.replay_counter;
     if (!std::exchange(ordered_, true)) {
         return;
     }
@@ -52,6 +55,49 @@ void TableActor::TakeOrders() {
         // A table that works meets the copy by itself.
         seek_patiently_ = waiting_to_retry_;
     }
+}
+
+std::optional<TimePoint> TableActor::ReplayLetters(TimePoint now) {
+    const int64_t standing = Facts().dead_letters;
+    absl::StatusOr<sdk::ReplayResult> result = sdk::ReplayResult{};
+    if (standing > 0 && checkpoint_schema_ != 0) {
+        const auto schema = schemas_(checkpoint_schema_);
+        result = schema.ok() ? writer_->ReplayDeadLetters(*schema) : schema.status();
+    }
+    if (!result.ok()) {
+        switch (Decide(result.status())) {
+            case Remediation::kRetry:
+            case Remediation::kSmallerBatch:
+            case Remediation::kTakeOverAgain:
+                // The letters stand and the replay is still due.
+                return OnError(result.status(), Stage::kRead, now);
+            case Remediation::kHold:
+            case Remediation::kFail:
+                // Only the letters are stuck: the table goes on.
+                break;
+        }
+    }
+    replay_due_ = false;
+    ShowReplay(result, standing);
+    return now;
+}
+
+void TableActor::ShowReplay(const absl::StatusOr<sdk::ReplayResult>& result, int64_t standing_before) {
+    std::string message;
+    {
+        const std::lock_guard lock(mutex_);
+        facts_.replay_counter = orders_.replay_counter;
+        facts_.replayed_letters = result.ok() ? result->applied : 0;
+        facts_.dead_letters = result.ok() ? result->standing : standing_before;
+        facts_.refused_letters = facts_.dead_letters;
+        message = base::Concat(facts_.replayed_letters, " dead letters applied, ", facts_.refused_letters,
+                               " still do not fit");
+    }
+    if (!result.ok()) {
+        base::Append(message, ": ", result.status().message());
+        base::LogWarning("dead letters cannot be replayed", {{"topic", topic()}, base::LogField(result.status())});
+    }
+    RecordEvent(events::EventType::kDeadLettersReplayed, std::move(message));
 }
 
 void TableActor::BeginSkip(int64_t offset) {
@@ -86,18 +132,59 @@ bool TableActor::PassesOver(const bus::Record& record) {
                 base::Concat("seek-", topic(), "-", checkpoint_offset_, "-", record.offset));
     seeking_ = false;
     seek_patiently_ = false;
+    rewind_ = std::exchange(seek_from_oldest_, false);
     return false;
 }
 
+void TableActor::Subscribe() {
+    int64_t offset = checkpoint_offset_;
+    if (seek_from_oldest_) {
+        offset = bus::kOldestOffset;
+    } else if (offset > 0 && !std::exchange(unprovable_, false)) {
+        // A topic that was made anew may have grown past our offset: the record before it tells.
+        proving_ = true;
+        --offset;
+    }
+    port_.Subscribe(*this, offset, inbox_.session());
+}
+
+absl::Status TableActor::Prove(const bus::Record& record) {
+    bool proven = record.offset == checkpoint_offset_ - 1;
+    if (proven) {
+        const absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
+        if (!status.ok() && !absl::IsDataLoss(status)) {
+            return status;
+        }
+        // A part of a larger record says nothing by itself.
+        proven = !status.ok() || (decoded_.event.position == checkpoint_position_ &&
+                                  decoded_.event.generation == checkpoint_generation_);
+    }
+    proving_ = false;
+    return proven ? absl::OkStatus() : MadeAnew();
+}
+
+absl::Status TableActor::MadeAnew() const {
+    return base::MakeError(
+        absl::StatusCode::kOutOfRange, kOffsetGoneReason,
+        base::Concat("topic ", topic(), " was made anew: what stands before offset ", checkpoint_offset_,
+                     " in it is not what was applied last"),
+        "resync the table: changes between what was applied and the new topic may be missing");
+}
+
 void TableActor::Drop(bus::Record& record) {
-    inbox_.MarkApplied(1, Inbox::CostOf(record), record.offset + 1);
+    const int64_t applied = inbox_.MarkApplied(1, Inbox::CostOf(record), record.offset + 1);
+    if (inbox_.at_end()) {
+        port_.CommitApplied(topic(), applied);
+    }
     record.owner.reset();
     ++work_at_;
 }
 
 std::optional<TimePoint> TableActor::SeekTruncate(bool patiently, TimePoint now) {
     seeking_ = true;
-    seek_patiently_ = patiently;
+    seek_from_oldest_ = base::ReasonOf(held_error_) == kOffsetGoneReason;
+    // The copy may still be on its way into a topic that has just been made.
+    seek_patiently_ = patiently || seek_from_oldest_;
     return now;
 }
 

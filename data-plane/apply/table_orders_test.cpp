@@ -156,5 +156,95 @@ TEST_F(TableOrdersTest, WithoutACopyBehindItAHeldTableStaysHeld) {
     EXPECT_EQ(Table().rows.size(), 3U);
 }
 
+TEST_F(TableOrdersTest, ATakeOverLooksForWhatTheCheckpointStandsBehind) {
+    ProduceInserts(0, 3);
+    Start();
+    Run();
+    EXPECT_EQ(Table().checkpoint.next_offset, 3);
+    Start();
+    Run();
+    ProduceInserts(3, 5);
+    Run();
+    EXPECT_EQ(bus_.subscriptions.back(), 2);
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 5U);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableOrdersTest, ATopicMadeAnewIsNoticedThoughItHasGrownPastTheCheckpoint) {
+    ProduceInserts(0, 3);
+    Start();
+    Run();
+    bus_.log.clear();
+    ProduceInserts(10, 18);
+    Start();
+    actor_->Order({});
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "OFFSET_GONE");
+    EXPECT_EQ(Table().rows.size(), 3U) << "nothing of the other topic is applied";
+    // The copy of a resync stands in the new topic below the old offset and behind changes that are worth nothing.
+    bus_.log.clear();
+    ProduceInserts(30, 31);
+    Truncate();
+    ProduceInserts(20, 22);
+    actor_->Order({.resync_counter = 1});
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 2U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 4);
+    EXPECT_EQ(bus_.subscriptions.back(), bus::kOldestOffset);
+    ProduceInserts(22, 23);
+    Run();
+    EXPECT_EQ(Table().rows.size(), 3U);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableOrdersTest, AnAnswerToARewindThatIsLostIsFoundOut) {
+    ProduceInserts(0, 8);
+    Start();
+    Run();
+    bus_.log.clear();
+    ProduceInserts(10, 18);
+    Truncate();
+    ProduceInserts(20, 22);
+    Start();
+    actor_->Order({.resync_counter = 1});
+    Fail(Moment::kAfterCommit, absl::UnavailableError("no answer to COMMIT"));
+    RunFor(seconds(5));
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 2U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 11);
+}
+
+TEST_F(TableOrdersTest, ARecordThatHasLeftKafkaExactlyUpToTheCheckpointProvesNothing) {
+    ProduceInserts(0, 3);
+    Start();
+    Run();
+    Start();
+    actor_->Step();
+    actor_->inbox().PutError(base::MakeError(absl::StatusCode::kOutOfRange, "OFFSET_GONE", "offset 2 is gone"));
+    Run();
+    EXPECT_EQ(bus_.subscriptions.back(), 3);
+    ProduceInserts(3, 4);
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Table().rows.size(), 4U);
+}
+
+TEST_F(TableOrdersTest, AnEndWhereTheCheckpointsRecordShouldBeIsNoticed) {
+    ProduceInserts(0, 3);
+    Start();
+    Run();
+    bus_.log.clear();
+    Start();
+    actor_->Step();
+    bus_.DeliverEnd(*actor_, 7);
+    EXPECT_TRUE(actor_->awaits_end());
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "OFFSET_GONE");
+}
+
 }  // namespace
 }  // namespace millrace::apply

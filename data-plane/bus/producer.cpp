@@ -40,6 +40,8 @@ KafkaProperties Defaults() {
         {"queue.buffering.max.messages", "100000"},
         {"transaction.timeout.ms", "60000"},
         {"topic.metadata.propagation.max.ms", "10000"},
+        // A topic that was deleted must not come back by being written to.
+        {"allow.auto.create.topics", "false"},
         {"topic.metadata.refresh.fast.interval.ms", "50"},
         {"retry.backoff.ms", "50"},
     };
@@ -59,16 +61,23 @@ KafkaProperties Fixed(const std::string& transactional_id) {
 }  // namespace
 
 struct TransactionalProducer::Impl final {
+    struct KnownTopic final {
+        KafkaOwned<rd_kafka_topic_s> handle;
+        /// Of the last record that Kafka has confirmed.
+        int64_t last_offset = -1;
+    };
+
     std::string id;
     WhileWaiting while_waiting;
     std::unique_ptr<KafkaClient> client;
     /// Looked up here, because librdkafka searches its own list for every record.
-    std::unordered_map<std::string, KafkaOwned<rd_kafka_topic_s>> topics;
+    std::unordered_map<std::string, KnownTopic> topics;
     bool in_transaction = false;
     int produces_until_poll = kProducesBetweenPolls;
     /// First record of this transaction that could not be delivered.
     int delivery_code = 0;
     std::string delivery_topic;
+    std::string recreated_topic;
 
     [[nodiscard]] rd_kafka_t* handle() const { return client->get(); }
 
@@ -88,9 +97,17 @@ void TransactionalProducer::Impl::OnDelivery(rd_kafka_t* /*handle*/, const rd_ka
                                              void* opaque) {
     auto* self = static_cast<Impl*>(static_cast<ClientState*>(opaque)->owner());
     // Records purged by an abort, or by the first failure, say nothing of their own.
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        auto& topic = *static_cast<KnownTopic*>(rd_kafka_topic_opaque(message->rkt));
+        if (message->offset >= 0 && message->offset <= topic.last_offset && self->recreated_topic.empty()) {
+            self->recreated_topic = rd_kafka_topic_name(message->rkt);
+        }
+        topic.last_offset = std::max(topic.last_offset, message->offset);
+        return;
+    }
     const bool consequence =
         message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && !consequence && self->delivery_code == 0) {
+    if (!consequence && self->delivery_code == 0) {
         self->delivery_code = message->err;
         self->delivery_topic = rd_kafka_topic_name(message->rkt);
     }
@@ -98,7 +115,8 @@ void TransactionalProducer::Impl::OnDelivery(rd_kafka_t* /*handle*/, const rd_ka
 
 absl::Status TransactionalProducer::Impl::TransactionAborted(const std::string& why,
                                                              std::string_view doing) const {
-    if (delivery_code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+    if (delivery_code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+        delivery_code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         return client->Error(delivery_code, "producing to topic " + delivery_topic);
     }
     std::string message = std::string(doing) + ": " + why;
@@ -161,15 +179,18 @@ absl::Status TransactionalProducer::Impl::Persist(std::string_view doing, Step s
 }
 
 absl::StatusOr<rd_kafka_topic_t*> TransactionalProducer::Impl::Topic(const std::string& name) {
-    auto& topic = topics[name];
-    if (topic == nullptr) {
-        topic.reset(rd_kafka_topic_new(handle(), name.c_str(), nullptr));
-        if (topic == nullptr) {
+    KnownTopic& topic = topics[name];
+    if (topic.handle == nullptr) {
+        rd_kafka_topic_conf_t* const conf = rd_kafka_default_topic_conf_dup(handle());
+        rd_kafka_topic_conf_set_opaque(conf, &topic);
+        topic.handle.reset(rd_kafka_topic_new(handle(), name.c_str(), conf));
+        if (topic.handle == nullptr) {
+            rd_kafka_topic_conf_destroy(conf);
             topics.erase(name);
             return client->Error(rd_kafka_last_error(), "producing to topic " + name);
         }
     }
-    return topic.get();
+    return topic.handle.get();
 }
 
 absl::Status TransactionalProducer::Impl::AwaitRoom(Clock::time_point since, Clock::time_point& last_turn) {
@@ -304,6 +325,14 @@ absl::Status TransactionalProducer::Abort() {
         impl_->in_transaction = false;
     }
     return status;
+}
+
+const std::string& TransactionalProducer::failed_topic() const {
+    return impl_->delivery_topic;
+}
+
+const std::string& TransactionalProducer::recreated_topic() const {
+    return impl_->recreated_topic;
 }
 
 bool TransactionalProducer::in_transaction() const {

@@ -46,6 +46,12 @@ class TransactionalProducer final {
     absl::Status Abort();
     [[nodiscard]] bool in_transaction() const;
 
+    /// The topic whose record broke this transaction; empty when none did.
+    [[nodiscard]] const std::string& failed_topic() const;
+    /// A topic in which records came to stand before others that this producer had written to it: it was deleted
+    /// and made anew. Empty while there is none.
+    [[nodiscard]] const std::string& recreated_topic() const;
+
  private:
     struct Impl;
     explicit TransactionalProducer(std::unique_ptr<Impl> impl);

@@ -34,6 +34,8 @@ class TablePositions final {
         bool assigned = false;
         bool paused = false;
         bool failed = false;
+        /// Something of it has been delivered.
+        bool heard = false;
         /// When Kafka first said that the topic is missing, without a word of it since.
         Clock::time_point missing_since;
         /// When to assign a missing one again.

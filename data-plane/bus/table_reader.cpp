@@ -102,6 +102,7 @@ struct TableReader::Impl final {
     void TakeError(const rd_kafka_message_t& message, const std::string& name, TablePositions::Topic& topic,
                    std::vector<TopicEvent>& events);
     TopicEvent Fail(int code, const std::string& name, TablePositions::Topic& topic);
+    TopicEvent Stop(const std::string& name, TablePositions::Topic& topic, absl::Status status);
     absl::Status Explain(int code, const std::string& name, const TablePositions::Topic& topic) const;
 };
 
@@ -192,6 +193,13 @@ absl::Status TableReader::Impl::Explain(int code, const std::string& name,
     return client->Error(code, "reading topic " + name);
 }
 
+TopicEvent TableReader::Impl::Stop(const std::string& name, TablePositions::Topic& topic, absl::Status status) {
+    // Stopped, because after some errors the client library would pass over the record.
+    (void)Unassign(name, topic);
+    topic.failed = true;
+    return {.kind = TopicEvent::Kind::kError, .topic = name, .record = {}, .status = std::move(status)};
+}
+
 void TableReader::Impl::TakeError(const rd_kafka_message_t& message, const std::string& name,
                                   TablePositions::Topic& topic, std::vector<TopicEvent>& events) {
     if (IsUnreachable(message.err) || IsTransient(message.err)) {
@@ -220,11 +228,7 @@ void TableReader::Impl::TakeClientError(int code, std::string_view reason) {
 }
 
 TopicEvent TableReader::Impl::Fail(int code, const std::string& name, TablePositions::Topic& topic) {
-    // Stopped, because after some errors the client library would pass over the record.
-    (void)Unassign(name, topic);
-    topic.failed = true;
-    return {
-        .kind = TopicEvent::Kind::kError, .topic = name, .record = {}, .status = Explain(code, name, topic)};
+    return Stop(name, topic, Explain(code, name, topic));
 }
 
 std::vector<TopicEvent> TableReader::Impl::Sort(FetchedMessages messages, uint64_t changes_before) {
@@ -260,7 +264,15 @@ std::vector<TopicEvent> TableReader::Impl::Sort(FetchedMessages messages, uint64
             TakeError(*message, name, *topic, events);
             continue;
         }
+        if (topic->missing_since != Clock::time_point() && topic->heard) {
+            // What comes now may be of another topic of that name, for which our offset means nothing.
+            events.push_back(Stop(name, *topic,
+                                  base::MakeError(absl::StatusCode::kUnavailable, "TOPIC_RETURNED",
+                                                  "topic " + name + " was missing for a while")));
+            continue;
+        }
         topic->missing_since = {};
+        topic->heard = true;
         topic->next_offset = end ? offset : offset + 1;
         TopicEvent& event = events.emplace_back();
         event.kind = end ? TopicEvent::Kind::kEnd : TopicEvent::Kind::kRecord;
@@ -316,7 +328,7 @@ absl::StatusOr<std::unique_ptr<TableReader>> TableReader::Create(const config::K
 }
 
 absl::Status TableReader::Add(const std::string& topic, int64_t offset) {
-    if (offset < 0) {
+    if (offset < 0 && offset != kOldestOffset) {
         return base::MakeError(absl::StatusCode::kInvalidArgument, "OFFSET_INVALID",
                                "topic " + topic + " cannot be read from a negative offset");
     }

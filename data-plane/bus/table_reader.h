@@ -23,7 +23,8 @@ struct TopicEvent final {
         /// too).
         kEnd,
         /// `status` says what: OutOfRange (reason OFFSET_GONE: retention or a recreated topic passed our
-        /// offset), NotFound (TOPIC_MISSING: deleted some 15 s ago), PermissionDenied, …. The
+        /// offset), NotFound (TOPIC_MISSING: deleted some 15 s ago), Unavailable (TOPIC_RETURNED: it was missing
+        /// for a while and may be another one now), PermissionDenied, …. The
         /// topic has stopped: Remove it, and Add it again when the cause is gone.
         kError,
     };
@@ -33,6 +34,9 @@ struct TopicEvent final {
     absl::Status status;
 };
 
+/// Stands for the oldest record that a topic still holds.
+inline constexpr int64_t kOldestOffset = -2;
+
 /// One handle without group membership. Poll is called by one thread; the others by any.
 class TableReader final {
  public:
@@ -41,7 +45,8 @@ class TableReader final {
                                                                const std::string& applied_group);
     ~TableReader();
 
-    /// Starts delivering `topic` (partition 0) at `offset`; a topic that does not exist yet is waited for.
+    /// Starts delivering `topic` (partition 0) at `offset` or kOldestOffset; a topic that does not exist yet is
+    /// waited for.
     absl::Status Add(const std::string& topic, int64_t offset);
     /// Nothing of `topic` is delivered by a Poll that begins after this returns.
     absl::Status Remove(const std::string& topic);

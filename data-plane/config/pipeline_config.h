@@ -52,6 +52,8 @@ struct TableOverride final {
     /// Rises with every confirmation that `drop_columns` are dropped at the destination.
     int64_t drop_counter = 0;
     std::vector<std::string> drop_columns = {};
+    /// Rises with every replay of dead letters.
+    int64_t replay_counter = 0;
 
     friend bool operator==(const TableOverride&, const TableOverride&) = default;
 };
@@ -86,6 +88,8 @@ struct PipelineConfig final {
     bool drop_columns = false;
     std::vector<TableOverride> overrides;
     std::vector<ColumnRule> columns;
+    /// Rises with every resync of the whole pipeline.
+    int64_t resync_counter = 0;
 };
 
 }  // namespace millrace::config

@@ -23,6 +23,7 @@ enum class EventType {
     kTableResync,
     kDropPending,
     kColumnsDropped,
+    kDeadLettersReplayed,
 };
 
 struct Event final {

@@ -28,7 +28,8 @@ absl::Status DecodePosition(std::string_view bytes, StreamPosition& position) {
                 .last = {proto.commit_lsn(), proto.seq()},
                 .end = proto.end_lsn(),
                 .streaming = proto.streaming(),
-                .mid_transaction = proto.mid_transaction()};
+                .mid_transaction = proto.mid_transaction(),
+                .resync_counter = proto.resync_counter()};
     return absl::OkStatus();
 }
 
@@ -52,7 +53,10 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .schema_id = proto.schema_id(),
                                    .columns = {proto.columns().begin(), proto.columns().end()},
                                    .schema_of_last = std::move(schema),
-                                   .column_policy = proto.column_policy()};
+                                   .column_policy = proto.column_policy(),
+                                   .held_reason = proto.held_reason(),
+                                   .held_error = proto.held_error(),
+                                   .held_remedy = proto.held_remedy()};
     return absl::OkStatus();
 }
 
@@ -79,6 +83,7 @@ std::string EncodePosition(const StreamPosition& position) {
     proto.set_end_lsn(position.end);
     proto.set_streaming(position.streaming);
     proto.set_mid_transaction(position.mid_transaction);
+    proto.set_resync_counter(position.resync_counter);
     return proto.SerializeAsString();
 }
 
@@ -98,6 +103,9 @@ std::string EncodeTableState(const TableState& table) {
         proto.set_schema_record(codec::EncodeSchema(*table.schema_of_last));
     }
     proto.set_column_policy(table.column_policy);
+    proto.set_held_reason(table.held_reason);
+    proto.set_held_error(table.held_error);
+    proto.set_held_remedy(table.held_remedy);
     return proto.SerializeAsString();
 }
 

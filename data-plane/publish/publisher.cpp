@@ -5,6 +5,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "data-plane/publish/error_policy.h"
 #include "data-plane/publish/session.h"
 
 namespace millrace::publish {
@@ -13,25 +14,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kStandbyDelay{1000};
-
-bool IsStandby(const absl::Status& status) {
-    const std::string reason = base::ReasonOf(status);
-    return reason == "SLOT_ACTIVE" || reason == "COPY_ELSEWHERE" || reason == "FENCED";
-}
-
-bool NeedsPerson(const absl::Status& status) {
-    switch (status.code()) {
-        case absl::StatusCode::kFailedPrecondition:
-        case absl::StatusCode::kPermissionDenied:
-        case absl::StatusCode::kUnauthenticated:
-        case absl::StatusCode::kInvalidArgument:
-        case absl::StatusCode::kNotFound:
-        case absl::StatusCode::kDataLoss:
-            return true;
-        default:
-            return false;
-    }
-}
 
 void WaitFor(milliseconds delay, const std::stop_token& stop) {
     std::mutex mutex;
@@ -47,10 +29,16 @@ void FactsBoard::Update(const std::function<void(PublisherFacts&)>& change) {
     change(facts_);
 }
 
-void WantedOverrides::Set(std::vector<config::TableOverride> overrides) {
+void WantedOverrides::Set(const config::PipelineConfig& pipeline) {
     const std::lock_guard lock(mutex_);
-    overrides_ = std::move(overrides);
+    overrides_ = pipeline.overrides;
+    resync_counter_ = pipeline.resync_counter;
     ++version_;
+}
+
+int64_t WantedOverrides::Resync() const {
+    const std::lock_guard lock(mutex_);
+    return resync_counter_;
 }
 
 int64_t WantedOverrides::ResyncOf(const std::string& schema, const std::string& table) const {
@@ -75,19 +63,22 @@ Publisher::Publisher(config::KafkaConfig kafka, config::PipelineConfig pipeline,
       make_source_(std::move(make_source)),
       metrics_(metrics),
       recorder_(std::move(recorder)),
-      wanted_(pipeline_.overrides) {}
+      wanted_(pipeline_) {}
 
 void Publisher::Run(const std::stop_token& stop) {
     base::Backoff passing(milliseconds{200}, milliseconds{10'000});
     base::Backoff held(milliseconds{2'000}, milliseconds{30'000});
     bool leads = false;
+    RefusedTopics refused;
     while (!stop.stop_requested()) {
         absl::Status status;
+        std::string failed_topic;
         {
             Session session(kafka_, pipeline_, make_source_, metrics_, board_,
-                            {.wanted = wanted_, .recorder = recorder_, .led_before = leads}, stop);
+                            {.wanted = wanted_, .recorder = recorder_, .led_before = leads}, refused, stop);
             status = session.Run();
             leads = session.leads();
+            failed_topic = session.failed_topic();
         }
         if (status.ok() && !stop.stop_requested()) {
             continue;  // other tables are wanted than it began with
@@ -99,7 +90,9 @@ void Publisher::Run(const std::stop_token& stop) {
             }
             return;
         }
-        if (IsStandby(status)) {
+        const Remediation remediation = Decide(status, !failed_topic.empty());
+        if (remediation == Remediation::kStandBy) {
+            refused.clear();
             Show(PublisherState::kStandby, status, kStandbyDelay);
             WaitFor(kStandbyDelay, stop);
             continue;
@@ -108,7 +101,14 @@ void Publisher::Run(const std::stop_token& stop) {
             passing.Reset();
             held.Reset();
         }
-        const bool needs_person = NeedsPerson(status);
+        if (remediation == Remediation::kHoldTable && !refused.contains(failed_topic)) {
+            // The next session aborts the transaction and publishes again from its beginning, without the table.
+            base::LogError("records of a table cannot be produced",
+                           {{"pipeline", pipeline_.name}, {"topic", failed_topic}, base::LogField(status)});
+            refused[failed_topic] = status;
+            continue;
+        }
+        const bool needs_person = remediation != Remediation::kRetry;
         const milliseconds delay = needs_person ? held.Next() : passing.Next();
         Show(needs_person ? PublisherState::kBlocked : PublisherState::kRetrying, status, delay);
         base::LogWarning("publisher will retry",

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/metrics.h"
 #include "connectors/sdk/source.h"
@@ -31,6 +32,8 @@ struct TableFacts final {
     bool append_only = false;
     bool copied = false;
     int64_t rows_copied = 0;
+    /// OK, or why nothing is published of it until a resync.
+    absl::Status held;
 };
 
 /// A snapshot of what the publisher knows of itself.
@@ -59,12 +62,15 @@ class FactsBoard final {
     PublisherFacts facts_;
 };
 
-/// The table overrides as they are wanted now. Thread-safe.
+/// What the verbs want now of the pipeline and its tables. Thread-safe.
 class WantedOverrides final {
  public:
-    explicit WantedOverrides(std::vector<config::TableOverride> overrides) : overrides_(std::move(overrides)) {}
+    explicit WantedOverrides(const config::PipelineConfig& pipeline)
+        : overrides_(pipeline.overrides), resync_counter_(pipeline.resync_counter) {}
 
-    void Set(std::vector<config::TableOverride> overrides);
+    void Set(const config::PipelineConfig& pipeline);
+    /// The resync that is wanted of the whole pipeline; 0 when none ever was.
+    [[nodiscard]] int64_t Resync() const;
     /// The resync that is wanted of a table; 0 when none ever was.
     [[nodiscard]] int64_t ResyncOf(const std::string& schema, const std::string& table) const;
     /// Rises with every Set.
@@ -73,6 +79,7 @@ class WantedOverrides final {
  private:
     mutable std::mutex mutex_;
     std::vector<config::TableOverride> overrides_;
+    int64_t resync_counter_ = 0;
     std::atomic<uint64_t> version_{0};
 };
 
@@ -85,7 +92,7 @@ class Publisher final {
               base::Metrics& metrics, events::Recorder recorder = {});
 
     /// Takes resyncs over that are wanted now. Any thread.
-    void Update(const std::vector<config::TableOverride>& overrides) { wanted_.Set(overrides); }
+    void Update(const config::PipelineConfig& pipeline) { wanted_.Set(pipeline); }
 
     /// Publishes until stopped; retries every error by itself (operator errors slowly, so that a remedy takes
     /// effect without a restart). Stopping commits what is whole and leaves the rest to the next start.

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/config/topic_name.h"
+#include "data-plane/publish/error_policy.h"
 #include "data-plane/publish/schema_note.h"
 #include "data-plane/publish/table_copier.h"
 
@@ -22,6 +23,8 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 constexpr seconds kTopicTimeout{20};
+constexpr int kLooksForTopic = 5;
+constexpr milliseconds kLookForTopicInterval{500};
 constexpr seconds kStandbyInterval{2};
 constexpr seconds kStopGrace{3};
 constexpr seconds kHousekeepingInterval{1};
@@ -59,13 +62,14 @@ bool IsKeyedAnew(const sdk::SourceTable& table, const TableState& state) {
 
 Session::Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
                  const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
-                 Surroundings surroundings, std::stop_token stop)
+                 Surroundings surroundings, RefusedTopics& refused, std::stop_token stop)
     : kafka_(kafka),
       pipeline_(pipeline),
       make_source_(make_source),
       metrics_(metrics),
       board_(board),
       surroundings_(surroundings),
+      refused_(refused),
       stop_(std::move(stop)),
       control_topic_(config::ControlTopic(kafka.topic_prefix, pipeline.id)),
       schema_topic_(config::SchemaTopic(kafka.topic_prefix, pipeline.id)) {}
@@ -78,16 +82,20 @@ absl::Status Session::Run() {
     RETURN_IF_ERROR(PrepareTopics());
     MILLRACE_FAILPOINT("publish.after_topics");
     RETURN_IF_ERROR(ReadControl());
-    RETURN_IF_ERROR(CheckIdentity());
+    if (!ResyncWanted()) {
+        RETURN_IF_ERROR(CheckIdentity());
+    }
     RETURN_IF_ERROR(source_->Prepare(tables_));
     MILLRACE_FAILPOINT("publish.after_source_prepared");
     ShowTables();
-    if (!control_.position.streaming) {
+    if (!control_.position.streaming || ResyncWanted()) {
         RETURN_IF_ERROR(FirstCopy());
     }
     RETURN_IF_ERROR(TakeOver());
     MILLRACE_FAILPOINT("publish.after_take_over");
     Lead();
+    RETURN_IF_ERROR(PrepareTableTopics());
+    RETURN_IF_ERROR(HoldRefusedTables());
     RETURN_IF_ERROR(CopyNewTables());
     MILLRACE_FAILPOINT("publish.before_stream");
     return Stream();
@@ -120,14 +128,53 @@ absl::Status Session::Connect() {
 
 absl::Status Session::PrepareTopics() {
     ASSIGN_OR_RETURN(auto admin, bus::TopicAdmin::Create(kafka_));
+    const auto properties = bus::CompactedTopicProperties(bus::MaxMessageBytes(kafka_));
+    return admin->CreateTopics({{control_topic_, properties}, {schema_topic_, properties}}, kTopicTimeout);
+}
+
+// A topic that holds a copied table is never made: what was in it would be missing without a word.
+absl::Status Session::PrepareTableTopics() {
+    std::vector<bus::TopicSpec> wanted;
+    std::set<std::string> there;
+    std::set<std::string> copied_anew;
+    const bool all = !control_.position.streaming || ResyncWanted();
     const int64_t limit = bus::MaxMessageBytes(kafka_);
-    std::vector<bus::TopicSpec> topics{{control_topic_, bus::CompactedTopicProperties(limit)},
-                                       {schema_topic_, bus::CompactedTopicProperties(limit)}};
-    for (const sdk::SourceTable& table : tables_) {
-        topics.push_back({config::TableTopic(kafka_.topic_prefix, pipeline_.id, table.schema, table.table),
-                          bus::TableTopicProperties(limit)});
+    for (const sdk::SourceTable* table : TablesToCopy()) {
+        copied_anew.insert(StateOf(*table).topic);
     }
-    return admin->CreateTopics(topics, kTopicTimeout);
+    for (const sdk::SourceTable& table : tables_) {
+        const TableState& state = StateOf(table);
+        if (all || copied_anew.contains(state.topic)) {
+            wanted.push_back({state.topic, bus::TableTopicProperties(limit)});
+        } else if (state.copied) {
+            there.insert(state.topic);
+        }
+    }
+    ASSIGN_OR_RETURN(auto admin, bus::TopicAdmin::Create(kafka_));
+    if (!wanted.empty()) {
+        RETURN_IF_ERROR(admin->CreateTopics(wanted, kTopicTimeout));
+    }
+    // A broker that has just started may not know of all topics yet.
+    for (int look = 0; look < kLooksForTopic && !there.empty(); ++look) {
+        if (look > 0) {
+            std::this_thread::sleep_for(kLookForTopicInterval);
+            RETURN_IF_ERROR(KeepAlive());
+        }
+        if (stop_.stop_requested()) {
+            return absl::CancelledError("stopped");
+        }
+        ASSIGN_OR_RETURN(const auto listed, admin->ListTopics(kafka_.topic_prefix, kTopicTimeout));
+        for (const std::string& topic : listed) {
+            there.erase(topic);
+        }
+    }
+    for (const std::string& topic : there) {
+        refused_.try_emplace(
+            topic, base::MakeError(absl::StatusCode::kNotFound, kTopicMissingReason,
+                                   "topic " + topic + " was deleted, and with it what had not been applied",
+                                   "`millrace table resync` makes the topic and copies the table anew"));
+    }
+    return absl::OkStatus();
 }
 
 absl::Status Session::ReadControl() {
@@ -135,7 +182,11 @@ absl::Status Session::ReadControl() {
     return absl::OkStatus();
 }
 
-absl::Status Session::CheckIdentity() const {
+bool Session::ResyncWanted() const {
+    return surroundings_.wanted.Resync() > control_.position.resync_counter;
+}
+
+absl::Status Session::CheckIdentity() {
     const StreamPosition& position = control_.position;
     if (position.generation == 0) {
         return absl::OkStatus();
@@ -145,16 +196,31 @@ absl::Status Session::CheckIdentity() const {
             absl::StatusCode::kFailedPrecondition, "IDENTITY_CHANGED",
             "the source is another database cluster than the one this pipeline was made for "
             "(its system identifier differs)",
-            "Point the source at the old cluster, or delete the pipeline and make it anew");
+            "Point the source at the old cluster, or copy everything from this one: " + ResyncCommand());
     }
     if (position.timeline != identity_.timeline) {
         return base::MakeError(absl::StatusCode::kFailedPrecondition, "TIMELINE_CHANGED",
                                "the source is on timeline " + std::to_string(identity_.timeline) +
                                    ", the pipeline stands on timeline " + std::to_string(position.timeline) +
-                                   ": it was promoted or restored to an earlier time",
-                               "Changes may be missing: delete the pipeline and make it anew");
+                                   ": it was promoted or restored to an earlier time, so changes may be missing",
+                               "Point the source at the server on the old timeline if that still runs, or copy "
+                               "everything anew: " +
+                                   ResyncCommand());
+    }
+    ASSIGN_OR_RETURN(const uint64_t at, source_->CurrentPosition());
+    if (position.streaming && at < position.end) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, kSourceBehindReason,
+                               "the source's log ends at " + PositionText(at) + ", before " +
+                                   PositionText(position.end) +
+                                   ", which is published already: its files were restored to an earlier state",
+                               "Put the newer files back if there are any, or copy everything anew: " +
+                                   ResyncCommand());
     }
     return absl::OkStatus();
+}
+
+std::string Session::ResyncCommand() const {
+    return "`millrace pipeline resync " + pipeline_.name.substr(pipeline_.name.rfind('/') + 1) + " --confirm`";
 }
 
 TableState& Session::StateOf(const sdk::SourceTable& table) {
@@ -176,7 +242,11 @@ void Session::ShowTables() {
                          .topic = state.topic,
                          .append_only = table.key.empty(),
                          .copied = state.copied && control_.position.streaming,
-                         .rows_copied = static_cast<int64_t>(state.rows)});
+                         .rows_copied = static_cast<int64_t>(state.rows),
+                         .held = state.held() ? base::MakeError(absl::StatusCode::kFailedPrecondition,
+                                                                state.held_reason, state.held_error,
+                                                                state.held_remedy)
+                                              : absl::OkStatus()});
     }
     board_.Update([&](PublisherFacts& board) { board.tables = std::move(facts); });
 }
@@ -204,11 +274,13 @@ void Session::MakeWriter() {
 // with a new slot and the next generation.
 absl::Status Session::FirstCopy() {
     board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
+    RETURN_IF_ERROR(PrepareTableTopics());
     ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true));
     MILLRACE_FAILPOINT("publish.after_slot_created");
     RETURN_IF_ERROR(InitProducer());
     RETURN_IF_ERROR(ReadControl());
-    if (control_.position.streaming) {
+    const int64_t wanted_resync = surroundings_.wanted.Resync();
+    if (control_.position.streaming && !ResyncWanted()) {
         return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
                                "another worker finished the first copy meanwhile");
     }
@@ -218,7 +290,8 @@ absl::Status Session::FirstCopy() {
                 .timeline = identity_.timeline,
                 .generation = position.generation + 1,
                 .last = {CopyCommit(at), 0},
-                .end = at};
+                .end = at,
+                .resync_counter = wanted_resync};
     base::LogInfo(
         "first copy begins",
         {{"pipeline", pipeline_.name}, {"tables", tables_.size()}, {"generation", position.generation}});
@@ -227,9 +300,12 @@ absl::Status Session::FirstCopy() {
     MILLRACE_FAILPOINT("publish.after_generation_written");
     std::vector<const sdk::SourceTable*> all;
     for (const sdk::SourceTable& table : tables_) {
-        all.push_back(&table);
+        if (!refused_.contains(StateOf(table).topic)) {
+            all.push_back(&table);
+        }
     }
     RETURN_IF_ERROR(CopyAll(all, at));
+    RETURN_IF_ERROR(HoldRefusedTables());
     MILLRACE_FAILPOINT("publish.after_tables_copied");
     writer_->pending().streaming = true;
     RETURN_IF_ERROR(writer_->Commit());
@@ -261,12 +337,17 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
         TableState& state = StateOf(*table);
         state.resync_counter = surroundings_.wanted.ResyncOf(table->schema, table->table);
         state.column_policy = table->column_policy;
+        const bool was_held = state.held();
+        state.Release();
         if (each) {
             record(events::EventType::kCopyStarted, table, "the table is copied");
         }
         absl::Status status = copier.Copy(*table, at, state);
         if (!status.ok()) {
             return base::Annotate(status, "copying " + table->DisplayName());
+        }
+        if (was_held) {
+            record(events::EventType::kTableRecovered, table, "the table is published again");
         }
         if (each) {
             record(events::EventType::kCopyFinished, table, std::to_string(state.rows) + " rows copied");
@@ -327,8 +408,9 @@ std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
     for (const sdk::SourceTable& table : tables_) {
         const TableState& state = StateOf(table);
         const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
-        if (!state.copied || another || IsKeyedAnew(table, state) || state.column_policy != table.column_policy ||
-            surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter) {
+        const bool wanted = state.column_policy != table.column_policy || IsKeyedAnew(table, state) ||
+                            surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter;
+        if (another || wanted || (!state.copied && !state.held() && !refused_.contains(state.topic))) {
             missing.push_back(&table);
         }
     }
@@ -341,11 +423,42 @@ absl::Status Session::ForgetLeftTables() {
         selected.insert(StateOf(table).topic);
     }
     for (auto& [topic, state] : control_.tables) {
-        if (state.copied && !selected.contains(topic)) {
+        if ((state.copied || state.held()) && !selected.contains(topic)) {
             state.copied = false;  // left the pipeline: a return means a new copy
+            state.Release();
             RETURN_IF_ERROR(writer_->WriteTableState(state));
         }
     }
+    return absl::OkStatus();
+}
+
+absl::Status Session::HoldRefusedTables() {
+    bool held = false;
+    for (const sdk::SourceTable& table : tables_) {
+        TableState& state = StateOf(table);
+        if (const auto refused = refused_.find(state.topic); refused != refused_.end()) {
+            // Only a resync, or other column rules, that are asked for from now on release it.
+            state.column_policy = table.column_policy;
+            state.resync_counter = surroundings_.wanted.ResyncOf(table.schema, table.table);
+            state.Hold(refused->second);
+            RETURN_IF_ERROR(writer_->WriteTableState(state));
+            held = true;
+        }
+    }
+    if (!held) {
+        return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(writer_->Commit());
+    for (const sdk::SourceTable& table : tables_) {
+        if (const TableState& state = StateOf(table); refused_.erase(state.topic) > 0) {
+            surroundings_.recorder.Record({.type = events::EventType::kTableHeld,
+                                           .schema = table.schema,
+                                           .table = table.table,
+                                           .message = state.held_error,
+                                           .position = PositionText(writer_->durable().end)});
+        }
+    }
+    refused_.clear();
     return absl::OkStatus();
 }
 
@@ -433,7 +546,7 @@ void Session::RecordCopyAnew(const TableState& table, const std::string& reason,
 absl::StatusOr<bool> Session::TablesChanged() {
     if (const uint64_t version = surroundings_.wanted.version(); version != wanted_version_) {
         wanted_version_ = version;
-        if (!TablesToCopy().empty()) {
+        if (ResyncWanted() || !TablesToCopy().empty()) {
             return true;
         }
     }

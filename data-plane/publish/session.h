@@ -18,6 +18,9 @@
 
 namespace millrace::publish {
 
+/// Table topics whose records cannot be produced, and why.
+using RefusedTopics = std::map<std::string, absl::Status>;
+
 class Session final {
  public:
     struct Surroundings final {
@@ -27,9 +30,10 @@ class Session final {
         bool led_before = false;
     };
 
+    /// Tables of `refused` are held, and taken out of it once that is durable.
     Session(const config::KafkaConfig& kafka, const config::PipelineConfig& pipeline,
             const SourceFactory& make_source, base::Metrics& metrics, FactsBoard& board,
-            Surroundings surroundings, std::stop_token stop);
+            Surroundings surroundings, RefusedTopics& refused, std::stop_token stop);
     ~Session();
 
     /// OK when stopped, or when the tables to publish are others than it began with: begin anew. Aborted with
@@ -38,17 +42,25 @@ class Session final {
 
     /// It held the publisher's seat at its end.
     [[nodiscard]] bool leads() const { return leads_; }
+    /// The table topic whose record the error came from; empty when it was about something else.
+    [[nodiscard]] std::string failed_topic() const { return writer_ ? writer_->failed_topic() : std::string(); }
 
  private:
     absl::Status Connect();
     absl::Status PrepareTopics();
-    absl::Status CheckIdentity() const;
+    /// Makes the topics of tables that are to be copied, and refuses tables whose topic is gone.
+    absl::Status PrepareTableTopics();
+    [[nodiscard]] absl::Status CheckIdentity();
+    /// A resync of the whole pipeline is wanted that is not done.
+    [[nodiscard]] bool ResyncWanted() const;
+    [[nodiscard]] std::string ResyncCommand() const;
     absl::Status FirstCopy();
     absl::Status TakeOver();
     absl::Status StartWhenFree();
     absl::Status InitProducer();
     void MakeWriter();
     absl::Status CopyNewTables();
+    absl::Status HoldRefusedTables();
     [[nodiscard]] std::vector<const sdk::SourceTable*> TablesToCopy();
     absl::Status ForgetLeftTables();
     /// Whether a new session would publish other tables, or copy one that this one has not.
@@ -75,6 +87,7 @@ class Session final {
     base::Metrics& metrics_;
     FactsBoard& board_;
     const Surroundings surroundings_;
+    RefusedTopics& refused_;
     const std::stop_token stop_;
 
     const std::string control_topic_;

@@ -10,6 +10,19 @@ constexpr std::chrono::seconds kReadTimeout{10};
 
 }  // namespace
 
+void TableState::Hold(const absl::Status& why) {
+    copied = false;
+    held_reason = base::ReasonOf(why);
+    held_error = std::string(why.message());
+    held_remedy = base::RemedyOf(why);
+}
+
+void TableState::Release() {
+    held_reason.clear();
+    held_error.clear();
+    held_remedy.clear();
+}
+
 absl::StatusOr<ControlState> ReadControlState(const config::KafkaConfig& kafka,
                                               const std::string& control_topic) {
     ASSIGN_OR_RETURN(auto records, bus::ReadCompactedTopic(kafka, control_topic, kReadTimeout));

@@ -34,6 +34,14 @@ struct TableState final {
     sdk::SchemaPtr schema_of_last;
     /// Of the column rules under which it was copied.
     uint64_t column_policy = 0;
+    /// Why nothing is published of the table; empty unless it is held.
+    std::string held_reason;
+    std::string held_error;
+    std::string held_remedy;
+
+    [[nodiscard]] bool held() const { return !held_reason.empty(); }
+    void Hold(const absl::Status& why);
+    void Release();
 };
 
 /// See PublisherPosition in change_event.proto.
@@ -46,6 +54,8 @@ struct StreamPosition final {
     uint64_t end = 0;
     bool streaming = false;
     bool mid_transaction = false;
+    /// The resync of the whole pipeline that this generation answers.
+    int64_t resync_counter = 0;
 };
 
 /// All that the control topic says; tables by topic.

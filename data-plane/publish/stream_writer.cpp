@@ -29,7 +29,7 @@ StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, Tabl
                            CopyReason why_copy, const events::Recorder& recorder)
     : writer_(writer), why_copy_(std::move(why_copy)), recorder_(recorder) {
     for (auto& [topic, table] : tables) {
-        if (table.copied) {
+        if (table.copied || table.held()) {
             tables_[table.schema + '\0' + table.table] = &table;
         }
     }
@@ -55,6 +55,9 @@ StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
             route.table = nullptr;
         }
         strange_ = strange_ || route.table == nullptr;
+        if (route.table != nullptr && route.table->held()) {
+            route.table = nullptr;
+        }
     }
     last_route_ = &route;
     return route;

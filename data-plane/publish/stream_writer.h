@@ -32,8 +32,8 @@ class StreamWriter final : public sdk::ChangeHandler {
     using CopyReason =
         std::function<std::string(const sdk::TableSchema& before, const sdk::TableSchema& after)>;
 
-    /// `tables`: by topic; only those with `copied` are published. Outlives the writer, which keeps their
-    /// schemas.
+    /// `tables`: by topic; only those with `copied` are published, not those that are held. Outlives the
+    /// writer, which keeps their schemas.
     StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables, CopyReason why_copy,
                  const events::Recorder& recorder);
 

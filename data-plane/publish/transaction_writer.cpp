@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "data-plane/codec/record_parts.h"
+#include "data-plane/publish/error_policy.h"
 
 namespace millrace::publish {
 
@@ -54,9 +55,14 @@ absl::Status TransactionWriter::EnsureBegun() {
     return producer_.Begin();
 }
 
+void TransactionWriter::Blame(const std::string& topic) {
+    failed_topic_ = topic == topics_.control || topic == topics_.schemas ? std::string() : topic;
+}
+
 absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::string& topic) {
     // Before anything is written or copied: the source can hold rows far beyond what is replicated.
     if (const size_t bytes = CellBytes(event); bytes > codec::kMaxRecordBytes) {
+        Blame(topic);
         return TooLarge(event, bytes);
     }
     RETURN_IF_ERROR(EnsureBegun());
@@ -66,13 +72,22 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
         RETURN_IF_ERROR(producer_.Produce(topics_.schemas, codec::SchemaKey(event.schema->id),
                                           codec::EncodeSchema(*event.schema), timestamp_ms));
     }
+    absl::Status status = Produce(event, topic);
+    if (status.ok()) {
+        return status;
+    }
+    // A transaction that has failed already may say so here: what broke it is another topic's record then.
+    Blame(producer_.failed_topic().empty() ? topic : producer_.failed_topic());
+    return base::Annotate(status, "publishing " + event.schema->DisplayName());
+}
+
+absl::Status TransactionWriter::Produce(const sdk::ChangeEvent& event, const std::string& topic) {
     codec_->Encode(event, key_, value_);
     if (value_.size() > codec::kMaxRecordBytes) {
         return TooLarge(event, value_.size());
     }
     open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
-    absl::Status status = ProduceValue(topic, timestamp_ms);
-    return status.ok() ? status : base::Annotate(status, "publishing " + event.schema->DisplayName());
+    return ProduceValue(topic, event.commit_time_us / 1000);
 }
 
 absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t timestamp_ms) {
@@ -102,13 +117,23 @@ absl::Status TransactionWriter::Commit() {
     RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(pending_), 0));
     MILLRACE_FAILPOINT("publish.before_kafka_commit");
     const auto start = steady_clock::now();
-    RETURN_IF_ERROR(producer_.Commit());
+    if (absl::Status status = producer_.Commit(); !status.ok()) {
+        Blame(producer_.failed_topic());
+        return status;
+    }
     MILLRACE_FAILPOINT("publish.after_kafka_commit");
     last_commit_ = steady_clock::now();
     commit_seconds_.Observe(std::chrono::duration<double>(last_commit_ - start).count());
     commits_.Add();
     durable_ = pending_;
     open_bytes_ = 0;
+    if (!producer_.recreated_topic().empty()) {
+        Blame(producer_.recreated_topic());
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, kTopicRecreatedReason,
+                               "topic " + producer_.recreated_topic() +
+                                   " was deleted and made anew by somebody else: records that were in it are gone",
+                               "`millrace table resync` copies the table anew into it");
+    }
     return absl::OkStatus();
 }
 

@@ -37,7 +37,11 @@ class TransactionWriter final {
     absl::Status WriteTableState(const TableState& table);
 
     /// Writes the pending position and commits; then pending is durable. Also with nothing else to write.
+    /// TOPIC_RECREATED: it is committed, but a table's topic is another than the one written to before.
     absl::Status Commit();
+
+    /// The table topic whose record the last error came from; empty when it was about something else.
+    [[nodiscard]] const std::string& failed_topic() const { return failed_topic_; }
 
     /// What the next Commit makes durable.
     [[nodiscard]] StreamPosition& pending() { return pending_; }
@@ -49,7 +53,9 @@ class TransactionWriter final {
 
  private:
     absl::Status EnsureBegun();
+    absl::Status Produce(const sdk::ChangeEvent& event, const std::string& topic);
     absl::Status ProduceValue(const std::string& topic, int64_t timestamp_ms);
+    void Blame(const std::string& topic);
 
     bus::TransactionalProducer& producer_;
     const Topics topics_;
@@ -61,6 +67,7 @@ class TransactionWriter final {
     std::string key_;
     std::string value_;
     int64_t open_bytes_ = 0;
+    std::string failed_topic_;
     std::chrono::steady_clock::time_point begun_;
     std::chrono::steady_clock::time_point last_commit_;
     base::Counter& commits_;

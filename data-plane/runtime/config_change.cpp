@@ -32,7 +32,7 @@ ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::
         return ConfigChange::kRestart;
     }
     if (before.paused != after.paused || !SameFlushRules(before.flush, after.flush) ||
-        before.overrides != after.overrides) {
+        before.overrides != after.overrides || before.resync_counter != after.resync_counter) {
         return ConfigChange::kHot;
     }
     return ConfigChange::kNone;

@@ -9,7 +9,7 @@ namespace millrace::runtime {
 enum class ConfigChange {
     /// Nothing that runs is touched (the generation may differ).
     kNone,
-    /// Pause, resume, flush rules: taken over while running.
+    /// Pause, resume, verbs, flush rules: taken over while running.
     kHot,
     /// Everything else.
     kRestart,

@@ -102,14 +102,17 @@ void PipelineRunner::ServeEngine(const std::stop_token& stop) {
         changed_.wait(lock, stop, [this] {
             return pipeline_.paused != engine_->pipeline.paused ||
                    pipeline_.overrides != engine_->pipeline.overrides ||
+                   pipeline_.resync_counter != engine_->pipeline.resync_counter ||
                    !SameFlushRules(pipeline_.flush, engine_->pipeline.flush);
         });
         if (stop.stop_requested() || !SameFlushRules(pipeline_.flush, engine_->pipeline.flush)) {
             break;
         }
-        if (pipeline_.overrides != engine_->pipeline.overrides) {
+        if (pipeline_.overrides != engine_->pipeline.overrides ||
+            pipeline_.resync_counter != engine_->pipeline.resync_counter) {
             engine_->pipeline.overrides = pipeline_.overrides;
-            engine_->consumer->Order(pipeline_.overrides);
+            engine_->pipeline.resync_counter = pipeline_.resync_counter;
+            engine_->consumer->Order(pipeline_.overrides, pipeline_.resync_counter);
         }
         if (pipeline_.paused == engine_->pipeline.paused) {
             continue;
@@ -157,7 +160,7 @@ void PipelineRunner::Update(const config::PipelineConfig& pipeline) {
         changed_.notify_all();
     }
     if (publisher_) {
-        publisher_->Update(pipeline.overrides);
+        publisher_->Update(pipeline);
     }
 }
 

@@ -126,22 +126,23 @@ absl::StatusOr<bool> CheckpointTable::Move(const sdk::StreamId& stream, const sd
 absl::StatusOr<bool> CheckpointTable::Hold(const sdk::StreamId& stream, const sdk::Checkpoint& known) {
     ASSIGN_OR_RETURN(const int64_t rows,
                      session_.Execute(base::Concat("UPDATE ", Name(), " SET updated_at = ", NowLiteral(),
-                                                   Where(stream), " AND epoch = ", known.epoch)));
+                                                   Where(stream), " AND epoch = ", known.epoch,
+                                                   " AND next_offset = ", known.next_offset)));
     return rows == 1;
 }
 
 absl::StatusOr<std::optional<sdk::Checkpoint>> CheckpointTable::Read(const sdk::StreamId& stream) {
     ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat(
-                                          "SELECT next_offset, commit_lsn, seq, epoch, generation FROM ",
+                                          "SELECT next_offset, commit_lsn, seq, epoch, generation, coalesce(schema_id, 0) FROM ",
                                           Name(), Where(stream))));
     if (rows.empty()) {
         return std::nullopt;
     }
     const SqlSession::Row& row = rows.front();
     sdk::Checkpoint checkpoint;
-    if (row.size() != 5 || !Parse(row[0], checkpoint.next_offset) || !Parse(row[1], checkpoint.last.commit) ||
+    if (row.size() != 6 || !Parse(row[0], checkpoint.next_offset) || !Parse(row[1], checkpoint.last.commit) ||
         !Parse(row[2], checkpoint.last.seq) || !Parse(row[3], checkpoint.epoch) ||
-        !Parse(row[4], checkpoint.generation)) {
+        !Parse(row[4], checkpoint.generation) || !Parse(row[5], checkpoint.schema_id)) {
         return base::MakeError(
             absl::StatusCode::kDataLoss, "CHECKPOINT_UNREADABLE",
             base::Concat("the row of topic ", stream.topic,

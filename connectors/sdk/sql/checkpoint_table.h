@@ -37,8 +37,8 @@ class CheckpointTable final {
     absl::StatusOr<bool> Move(const sdk::StreamId& stream, const sdk::Checkpoint& known,
                               const sdk::Batch& batch);
 
-    /// In the caller's transaction: locks the row under the epoch of `known`, as Move does. Returns whether
-    /// there was such a row.
+    /// In the caller's transaction: locks the row until the transaction ends; false when it is not at `known`, epoch
+    /// and offset.
     absl::StatusOr<bool> Hold(const sdk::StreamId& stream, const sdk::Checkpoint& known);
 
     /// nullopt when there is no row.

@@ -1,5 +1,6 @@
 #include "connectors/sdk/sql/dead_letter_table.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/numbers.h"
@@ -7,6 +8,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
+#include "connectors/sdk/sql/letter_json.h"
 
 namespace millrace::sql {
 namespace {
@@ -116,7 +118,64 @@ absl::StatusOr<int64_t> DeadLetterTable::Supersede(const sdk::Batch& batch) {
                                       kAside.size() + 1, ")", Where(), " AND key_text LIKE '", kAside, "%'"))
                 .status());
     }
+    ASSIGN_OR_RETURN(const int64_t empty, Shorten(batch, key));
+    return removed + empty;
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Shorten(const sdk::Batch& batch, const std::vector<int>& key) {
+    const sdk::TableSchema& schema = *batch.schema;
+    std::map<std::string, std::set<std::string>> said;
+    std::vector<std::string> keys;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+        if (batch.rows[i].kind != Kind::kPartial) {
+            continue;
+        }
+        std::set<std::string>& names = said[KeyText(schema, key, batch.Row(i))];
+        for (size_t column = 0; column < schema.columns.size(); ++column) {
+            if (!batch.Row(i)[column].is_unchanged() && schema.columns[column].key_ordinal == 0) {
+                names.insert(schema.columns[column].name);
+            }
+        }
+    }
+    for (const auto& [text, names] : said) {
+        if (!names.empty()) {
+            keys.push_back(dialect_.QuoteLiteral(text));
+        }
+    }
+    int64_t removed = 0;
+    for (size_t first = 0; first < keys.size(); first += kStatementRows) {
+        const auto end = keys.begin() + static_cast<ptrdiff_t>(std::min(keys.size(), first + kStatementRows));
+        ASSIGN_OR_RETURN(const std::vector<DeadLetter> whole,
+                         Select(base::Concat(" AND column_name IS NULL AND key_text IN (",
+                                             absl::StrJoin(keys.begin() + static_cast<ptrdiff_t>(first), end, ", "),
+                                             ")")));
+        for (const DeadLetter& letter : whole) {
+            ASSIGN_OR_RETURN(const int64_t gone, Shorten(letter, said[letter.key]));
+            removed += gone;
+        }
+    }
     return removed;
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Shorten(const DeadLetter& letter, const std::set<std::string>& said) {
+    auto members = ReadJsonMembers(letter.value);
+    const auto key = ReadJsonMembers(letter.key);
+    if (!members || !key ||
+        std::erase_if(*members, [&](const auto& member) { return said.contains(member.first); }) == 0) {
+        return 0;
+    }
+    const std::string which =
+        base::Concat(Where(), " AND column_name IS NULL AND key_text = ", dialect_.QuoteLiteral(letter.key),
+                     " AND commit_lsn = ", letter.position.commit, " AND seq = ", letter.position.seq);
+    // What is left is the key alone.
+    if (members->size() <= key->size()) {
+        return session_.Execute(base::Concat("DELETE FROM ", Name(), which));
+    }
+    RETURN_IF_ERROR(session_
+                        .Execute(base::Concat("UPDATE ", Name(), " SET value_text = ",
+                                              dialect_.QuoteLiteral(WriteJsonMembers(*members)), which))
+                        .status());
+    return 0;
 }
 
 absl::Status DeadLetterTable::SetAside(const sdk::Batch& batch, const std::vector<int>& key) {
@@ -176,6 +235,51 @@ absl::Status DeadLetterTable::RenameColumn(const std::string& from, const std::s
                               "), value_text = CASE WHEN column_name IS NULL THEN replace(value_text, ",
                               member, ") ELSE value_text END", Where()))
         .status();
+}
+
+absl::StatusOr<std::vector<DeadLetter>> DeadLetterTable::Select(const std::string& condition) {
+    ASSIGN_OR_RETURN(const auto rows,
+                     session_.Query(base::Concat(
+                         "SELECT column_name, key_text, value_text, value_format, reason, commit_lsn, seq FROM ",
+                         Name(), Where(), condition)));
+    std::vector<DeadLetter> letters;
+    for (const SqlSession::Row& row : rows) {
+        DeadLetter& letter = letters.emplace_back();
+        if (row.size() != 7 || !row[1] || !row[2] || !row[3] || !row[4] || !row[5] || !row[6] ||
+            !absl::SimpleAtoi(*row[5], &letter.position.commit) ||
+            !absl::SimpleAtoi(*row[6], &letter.position.seq)) {
+            return base::MakeError(absl::StatusCode::kDataLoss, "DEAD_LETTER_UNREADABLE",
+                                   base::Concat("a row of topic ", stream_.topic,
+                                                " in _millrace.dead_letters is not as Millrace writes them"),
+                                   "Restore that table from a backup, or delete the row and copy the table anew.");
+        }
+        letter.column = row[0];
+        letter.key = *row[1];
+        letter.value = *row[2];
+        letter.json = *row[3] == "json";
+        letter.reason = *row[4];
+    }
+    return letters;
+}
+
+absl::StatusOr<std::vector<DeadLetter>> DeadLetterTable::Read(int64_t skip, int64_t limit) {
+    return Select(base::Concat(" AND key_text <> '' ORDER BY key_text, commit_lsn, seq, column_name LIMIT ", limit,
+                               " OFFSET ", skip));
+}
+
+absl::StatusOr<int64_t> DeadLetterTable::Remove(const std::vector<DeadLetter>& letters) {
+    std::map<std::string, std::vector<std::string>> keys;
+    for (const DeadLetter& letter : letters) {
+        keys[letter.column ? base::Concat(" AND column_name = ", dialect_.QuoteLiteral(*letter.column))
+                           : " AND column_name IS NULL"]
+            .push_back(letter.key);
+    }
+    int64_t removed = 0;
+    for (const auto& [condition, list] : keys) {
+        ASSIGN_OR_RETURN(const int64_t gone, Remove(list, condition));
+        removed += gone;
+    }
+    return removed;
 }
 
 absl::Status DeadLetterTable::Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,12 +38,22 @@ class DeadLetterTable final {
 
     absl::Status Add(const sdk::TableTarget& target, const std::vector<DeadLetter>& letters);
 
+    /// Those of tables with a key, by key and age: `limit` of them after the first `skip`.
+    absl::StatusOr<std::vector<DeadLetter>> Read(int64_t skip, int64_t limit);
+    /// Removes letters of a table with a key as Read gave them; returns how many.
+    absl::StatusOr<int64_t> Remove(const std::vector<DeadLetter>& letters);
+
  private:
     absl::Status Create();
+    /// `condition` goes on after the WHERE.
+    absl::StatusOr<std::vector<DeadLetter>> Select(const std::string& condition);
     [[nodiscard]] std::string Name() const;
     [[nodiscard]] std::string Where() const;
     absl::Status SetAside(const sdk::Batch& batch, const std::vector<int>& key);
     absl::StatusOr<int64_t> Remove(const std::vector<std::string>& keys, const std::string& condition);
+    /// Takes out of whole rows what `batch` says of them; returns how many of them have nothing left.
+    absl::StatusOr<int64_t> Shorten(const sdk::Batch& batch, const std::vector<int>& key);
+    absl::StatusOr<int64_t> Shorten(const DeadLetter& letter, const std::set<std::string>& said);
 
     SqlSession& session_;
     const Dialect& dialect_;

@@ -247,15 +247,39 @@ std::string MergeSql::CountHoles(const std::vector<int>& unchanged) const {
                         " AS p WHERE NOT EXISTS (SELECT 1 FROM ", into_, " AS d WHERE ", OnSourceKey(), ")");
 }
 
-std::string MergeSql::DeleteStaged() const {
+std::string MergeSql::OnStagedKey() const {
     std::vector<std::string> conditions;
     for (const int column : key_) {
         const auto index = static_cast<size_t>(column);
         conditions.push_back(base::Concat("d.", Quoted(index), " = s.", StageColumn(index)));
     }
+    return absl::StrJoin(conditions, " AND ");
+}
+
+std::string MergeSql::DeleteStaged() const {
     return base::Concat("DELETE FROM ", into_, " AS d USING ",
-                        dialect_.QuoteIdentifier(Stages().front().table),
-                        " AS s WHERE ", absl::StrJoin(conditions, " AND "));
+                        dialect_.QuoteIdentifier(Stages().front().table), " AS s WHERE ", OnStagedKey());
+}
+
+std::string MergeSql::StagedThere() const {
+    return base::Concat("SELECT s.n FROM ", dialect_.QuoteIdentifier(Stages().front().table),
+                        " AS s WHERE EXISTS (SELECT 1 FROM ", into_, " AS d WHERE ", OnStagedKey(), ")");
+}
+
+std::string MergeSql::UpdateStaged(size_t column, const std::vector<size_t>& numbers) const {
+    const std::vector<LoadTable> stages = Stages();
+    const bool with_keys = std::ranges::any_of(stages.front().columns, [&](const LoadColumn& staged) {
+        return staged.origin == Origin::kCell && staged.index == static_cast<int>(column);
+    });
+    return base::Concat(
+        "UPDATE ", into_, " AS d SET ", Quoted(column), " = ", with_keys ? "s." : "v.", StageColumn(column), " FROM ",
+        dialect_.QuoteIdentifier(stages.front().table), " AS s",
+        with_keys ? "" : base::Concat(" JOIN ", dialect_.QuoteIdentifier(stages.back().table), " AS v ON v.n = s.n"),
+        " WHERE ", OnStagedKey(), " AND s.n IN (", absl::StrJoin(numbers, ", "), ")");
+}
+
+std::string MergeSql::InsertStaged(const std::vector<size_t>& numbers) const {
+    return base::Concat(InsertStaged(), " AND n IN (", absl::StrJoin(numbers, ", "), ")");
 }
 
 std::string MergeSql::TargetColumns() const {
@@ -329,6 +353,23 @@ std::string MergeSql::InlineInsert(const sdk::Batch& batch) const {
         rows.push_back(row + ")");
     }
     return base::Concat("INSERT INTO ", TargetColumns(), " VALUES ", absl::StrJoin(rows, ", "));
+}
+
+absl::StatusOr<std::vector<RefusedCell>> FindRefusedStaged(SqlSession& session, const MergeSql& sql,
+                                                           sdk::Batch& batch) {
+    const LoadTable whole = sql.Stage();
+    std::vector<RefusedCell> all;
+    for (const LoadTable& stage : sql.Stages()) {
+        ASSIGN_OR_RETURN(const auto refused, session.FindRefused(stage, batch));
+        for (RefusedCell cell : refused) {
+            const auto same = std::find_if(
+                whole.columns.begin(), whole.columns.end(),
+                [&](const auto& column) { return column.name == stage.columns[cell.column].name; });
+            cell.column = static_cast<size_t>(same - whole.columns.begin());
+            all.push_back(std::move(cell));
+        }
+    }
+    return all;
 }
 
 }  // namespace millrace::sql

@@ -55,6 +55,13 @@ class MergeSql final {
     [[nodiscard]] std::string DeleteStaged() const;
     [[nodiscard]] std::string InsertStaged() const;
 
+    /// Numbers of the staged rows whose key stands in the target.
+    [[nodiscard]] std::string StagedThere() const;
+    /// Gives rows of the target one cell of the staged rows `numbers`.
+    [[nodiscard]] std::string UpdateStaged(size_t column, const std::vector<size_t>& numbers) const;
+    /// The staged rows `numbers` alone.
+    [[nodiscard]] std::string InsertStaged(const std::vector<size_t>& numbers) const;
+
     /// DELETE and INSERT of a batch without unchanged cells, values as literals.
     [[nodiscard]] std::string Inline(const sdk::Batch& batch, bool delete_first) const;
 
@@ -63,6 +70,7 @@ class MergeSql final {
     [[nodiscard]] std::string TargetColumns() const;
     [[nodiscard]] std::string OnSourceKey() const;
     [[nodiscard]] LoadColumn StagedCell(size_t column) const;
+    [[nodiscard]] std::string OnStagedKey() const;
     [[nodiscard]] std::string InlineDelete(const sdk::Batch& batch) const;
     [[nodiscard]] std::string InlineInsert(const sdk::Batch& batch) const;
 
@@ -74,5 +82,8 @@ class MergeSql final {
     const std::vector<int> key_;
     const std::string into_;
 };
+
+/// SqlSession::FindRefused over all parts of the stage; columns are those of the whole one.
+absl::StatusOr<std::vector<RefusedCell>> FindRefusedStaged(SqlSession& session, const MergeSql& sql, sdk::Batch& batch);
 
 }  // namespace millrace::sql

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
 #include "connectors/sdk/sql/column_table.h"
+#include "connectors/sdk/sql/dead_letter_replay.h"
 #include "connectors/sdk/sql/dead_letter_table.h"
 #include "connectors/sdk/sql/dead_letters.h"
 #include "connectors/sdk/sql/merge_sql.h"
@@ -20,6 +21,7 @@ namespace {
 
 // Above this a script of literals costs the server more than a stage does.
 constexpr size_t kInlineBytes = 64 * 1024;
+constexpr int64_t kReplayLetters = 500;
 
 absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
@@ -29,6 +31,21 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
 // literals has no column, while that of a load has one.
 bool MayHealOrTellMore(const absl::Status& status) {
     return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
+/// The next letters, never a part of those of one key.
+absl::StatusOr<std::vector<DeadLetter>> ReadWholeKeys(DeadLetterTable& table, int64_t skip) {
+    for (int64_t limit = kReplayLetters;; limit *= 2) {
+        ASSIGN_OR_RETURN(std::vector<DeadLetter> letters, table.Read(skip, limit));
+        if (static_cast<int64_t>(letters.size()) < limit) {
+            return letters;
+        }
+        const std::string last = letters.back().key;
+        std::erase_if(letters, [&](const DeadLetter& letter) { return letter.key == last; });
+        if (!letters.empty()) {
+            return letters;
+        }
+    }
 }
 
 }  // namespace
@@ -111,7 +128,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     MILLRACE_FAILPOINT("merge.after_begin");
     CheckpointTable checkpoints(session, dialect_);
     bool moved = false;
-    if (batch.next_offset > checkpoint_->next_offset) {
+    if (batch.rewinds || batch.next_offset > checkpoint_->next_offset) {
         ASSIGN_OR_RETURN(moved, checkpoints.Move(stream_, *checkpoint_, batch));
     }
     if (!moved) {
@@ -142,6 +159,7 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     checkpoint_->next_offset = batch.next_offset;
     checkpoint_->last = batch.last;
     checkpoint_->generation = batch.generation;
+    checkpoint_->schema_id = batch.schema->id;
     return result;
 }
 
@@ -162,11 +180,7 @@ absl::StatusOr<std::vector<std::string>> MergeWriter::DropColumns(const std::vec
 
 absl::Status MergeWriter::DropWith(SqlSession& session, const std::vector<std::string>& names) {
     RETURN_IF_ERROR(session.Begin());
-    ASSIGN_OR_RETURN(const bool ours, CheckpointTable(session, dialect_).Hold(stream_, *checkpoint_));
-    if (!ours) {
-        return base::MakeError(absl::StatusCode::kAborted, "FENCED",
-                               base::Concat("another writer owns ", target_.DisplayName(), " now"));
-    }
+    RETURN_IF_ERROR(HoldCheckpoint(session));
     ColumnTable columns(session, dialect_, stream_);
     ASSIGN_OR_RETURN(WrittenColumns written, columns.Read());
     const auto goes = [&](const WrittenColumn& column) {
@@ -186,6 +200,77 @@ absl::Status MergeWriter::DropWith(SqlSession& session, const std::vector<std::s
     return absl::OkStatus();
 }
 
+absl::StatusOr<sdk::ReplayResult> MergeWriter::ReplayDeadLetters(const sdk::SchemaPtr& schema) {
+    if (!checkpoint_) {
+        return base::MakeError(
+            absl::StatusCode::kInternal, "NOT_TAKEN_OVER",
+            base::Concat("a replay of ", target_.DisplayName(), " came before its take-over"));
+    }
+    sdk::ReplayResult result{.applied = 0, .standing = dead_letters_};
+    // Without a key nobody can tell which row a letter belongs to.
+    if (dead_letters_ == 0 || schema->KeyColumns().empty()) {
+        return result;
+    }
+    ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
+    const absl::Status status = Replay(*session, schema, result);
+    session->Rollback();
+    prepared_.reset();
+    if (!status.ok()) {
+        return base::Annotate(status, base::Concat("replaying dead letters of ", target_.DisplayName()));
+    }
+    return result;
+}
+
+absl::Status MergeWriter::Replay(SqlSession& session, const sdk::SchemaPtr& schema, sdk::ReplayResult& result) {
+    int64_t stayed = 0;
+    while (true) {
+        const int64_t before = result.applied;
+        ASSIGN_OR_RETURN(const int64_t looked, ReplayPart(session, schema, stayed, result));
+        if (looked == 0) {
+            return absl::OkStatus();
+        }
+        stayed += looked - (result.applied - before);
+    }
+}
+
+absl::StatusOr<int64_t> MergeWriter::ReplayPart(SqlSession& session, const sdk::SchemaPtr& schema, int64_t stayed,
+                                                sdk::ReplayResult& result) {
+    RETURN_IF_ERROR(session.Begin());
+    RETURN_IF_ERROR(HoldCheckpoint(session));
+    sdk::Batch nothing;
+    nothing.schema = schema;
+    DeadLetterTable table(session, dialect_, stream_);
+    ASSIGN_OR_RETURN(const std::vector<DeadLetter> letters, ReadWholeKeys(table, stayed));
+    // Somebody may have altered the table, which is why letters are replayed.
+    prepared_.reset();
+    RETURN_IF_ERROR(Prepare(session, nothing, Care::kThorough));
+    const MergeSql sql(dialect_, target_, *schema, prepared_->names, prepared_->types);
+    ASSIGN_OR_RETURN(const std::vector<size_t> applied, DeadLetterReplay(session, sql, schema).Apply(letters));
+    std::vector<DeadLetter> gone;
+    for (const size_t index : applied) {
+        gone.push_back(letters[index]);
+    }
+    ASSIGN_OR_RETURN(const int64_t removed, table.Remove(gone));
+    MILLRACE_FAILPOINT("merge.before_replay_commit");
+    RETURN_IF_ERROR(session.Commit());
+    dead_letters_ -= removed;
+    result.applied += removed;
+    result.standing = dead_letters_;
+    return static_cast<int64_t>(letters.size());
+}
+
+absl::Status MergeWriter::HoldCheckpoint(SqlSession& session) {
+    ASSIGN_OR_RETURN(const bool ours, CheckpointTable(session, dialect_).Hold(stream_, *checkpoint_));
+    if (ours) {
+        return absl::OkStatus();
+    }
+    sdk::Batch beyond;
+    beyond.next_offset = checkpoint_->next_offset + 1;
+    RETURN_IF_ERROR(ExplainFence(session, beyond).status());
+    return base::MakeError(absl::StatusCode::kInternal, "CHECKPOINT_MOVED",
+                           base::Concat("the checkpoint of ", target_.DisplayName(), " has moved"));
+}
+
 absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, const sdk::Batch& batch) {
     ASSIGN_OR_RETURN(const auto stored, CheckpointTable(session, dialect_).Read(stream_));
     if (!stored || stored->epoch != checkpoint_->epoch) {
@@ -195,7 +280,10 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::ExplainFence(SqlSession& session, c
                                   " was superseded by epoch ", stored->epoch)
                    : base::Concat("the checkpoint of ", target_.DisplayName(), " was removed"));
     }
-    if (stored->next_offset >= batch.next_offset) {
+    const bool reached = batch.rewinds
+                             ? stored->next_offset == batch.next_offset && stored->last == batch.last
+                             : stored->next_offset >= batch.next_offset;
+    if (reached) {
         return *stored;
     }
     return base::MakeError(
@@ -299,23 +387,6 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     return MergeStaged(session, sql, batch, profile, result);
 }
 
-absl::StatusOr<std::vector<RefusedCell>> MergeWriter::FindRefused(SqlSession& session, const MergeSql& sql,
-                                                                  sdk::Batch& batch) {
-    const LoadTable whole = sql.Stage();
-    std::vector<RefusedCell> all;
-    for (const LoadTable& stage : sql.Stages()) {
-        ASSIGN_OR_RETURN(const auto refused, session.FindRefused(stage, batch));
-        for (RefusedCell cell : refused) {
-            const auto same = std::find_if(whole.columns.begin(), whole.columns.end(), [&](const auto& column) {
-                return column.name == stage.columns[cell.column].name;
-            });
-            cell.column = static_cast<size_t>(same - whole.columns.begin());
-            all.push_back(std::move(cell));
-        }
-    }
-    return all;
-}
-
 absl::Status MergeWriter::WriteSorted(SqlSession& session, const sdk::Batch& batch,
                                       sdk::ApplyResult& result) {
     const auto sql = [&] {
@@ -323,11 +394,11 @@ absl::Status MergeWriter::WriteSorted(SqlSession& session, const sdk::Batch& bat
     };
     sdk::Batch sorted = batch;
     // Where no type refuses anything, the batch fails once more for its real reason.
-    ASSIGN_OR_RETURN(auto refused, FindRefused(session, sql(), sorted));
+    ASSIGN_OR_RETURN(auto refused, FindRefusedStaged(session, sql(), sorted));
     if (batch.refused == sdk::RefusedValues::kText && !refused.empty()) {
         RETURN_IF_ERROR(ChangeToText(session, batch, refused));
         sorted = batch;
-        ASSIGN_OR_RETURN(refused, FindRefused(session, sql(), sorted));
+        ASSIGN_OR_RETURN(refused, FindRefusedStaged(session, sql(), sorted));
     }
     const std::vector<DeadLetter> letters = TakeRefused(refused, sql().Stage(), batch, sorted);
     ASSIGN_OR_RETURN(const BatchProfile left, ProfileBatch(sorted));

@@ -28,6 +28,7 @@ class MergeWriter final : public sdk::TableWriter {
     absl::StatusOr<sdk::Checkpoint> TakeOver() override;
     absl::StatusOr<sdk::ApplyResult> Apply(const sdk::Batch& batch) override;
     absl::StatusOr<std::vector<std::string>> DropColumns(const std::vector<std::string>& names) override;
+    absl::StatusOr<sdk::ReplayResult> ReplayDeadLetters(const sdk::SchemaPtr& schema) override;
 
  private:
     /// The target as this writer last found or made it.
@@ -51,15 +52,18 @@ class MergeWriter final : public sdk::TableWriter {
     /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
     /// error.
     absl::StatusOr<sdk::Checkpoint> ExplainFence(SqlSession& session, const sdk::Batch& batch);
+    /// Locks the checkpoint in the open transaction. Errors as of ExplainFence, or CHECKPOINT_MOVED.
+    absl::Status HoldCheckpoint(SqlSession& session);
+    absl::Status Replay(SqlSession& session, const sdk::SchemaPtr& schema, sdk::ReplayResult& result);
+    /// One transaction: letters after the first `stayed`, which stay. Returns how many it looked at; 0 at the end.
+    absl::StatusOr<int64_t> ReplayPart(SqlSession& session, const sdk::SchemaPtr& schema, int64_t stayed,
+                                       sdk::ReplayResult& result);
     absl::Status Prepare(SqlSession& session, const sdk::Batch& batch, Care care);
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
                            Care care, sdk::ApplyResult& result);
     /// Writes the batch without the values that the destination refuses, and those as batch.refused says.
     absl::Status WriteSorted(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
-    /// Over all parts of the stage; columns are those of the whole one.
-    static absl::StatusOr<std::vector<RefusedCell>> FindRefused(SqlSession& session, const MergeSql& sql,
-                                                                sdk::Batch& batch);
     absl::Status ChangeToText(SqlSession& session, const sdk::Batch& batch,
                               const std::vector<RefusedCell>& refused);
     /// Fills the unchanged cells of one part of the stage from the target.

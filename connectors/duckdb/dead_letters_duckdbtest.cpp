@@ -113,5 +113,25 @@ TEST_F(DuckDbDeadLetters, TextChangesTheColumn) {
                                     TextRow{"2", "NaN", std::nullopt, std::nullopt}));
 }
 
+TEST_F(DuckDbDeadLetters, AreReplayedAfterTheColumnWasMended) {
+    const auto writer = TakeOver(*destination_, "t");
+    Apply(*writer, BatchBuilder(schema_)
+                       .Full({"1", "NaN", nullptr, "a"})
+                       .Full({"2", "NaN", nullptr, "b\xff"})
+                       .Build(0, 2));
+    Apply(*writer, BatchBuilder(schema_).Partial({"1", kUnchanged, nullptr, "newer"}).Build(2, 3));
+    const auto before = writer->ReplayDeadLetters(schema_);
+    ASSERT_TRUE(before.ok()) << base::Describe(before.status());
+    EXPECT_EQ(before->applied, 0);
+    EXPECT_EQ(before->standing, 3);
+    ExecuteOnFile(files_, folder_.File(), "ALTER TABLE shop.t ALTER n TYPE VARCHAR");
+    const auto after = writer->ReplayDeadLetters(schema_);
+    ASSERT_TRUE(after.ok()) << base::Describe(after.status());
+    EXPECT_EQ(after->applied, 2);
+    EXPECT_EQ(after->standing, 1) << "bytes that are no text have no place";
+    EXPECT_THAT(Rows(), ElementsAre(TextRow{"1", "NaN", std::nullopt, "newer"},
+                                    TextRow{"2", "NaN", std::nullopt, std::nullopt}));
+}
+
 }  // namespace
 }  // namespace millrace::duckdb

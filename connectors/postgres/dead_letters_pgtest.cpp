@@ -214,5 +214,56 @@ TEST_F(DeadLetters, CharactersThatTheDestinationLacksAreKeptAsJson) {
     database_.Execute("DROP DATABASE " + database_.name() + "_l WITH (FORCE)");
 }
 
+TEST_F(DeadLetters, AreReplayedAfterTheColumnWasMended) {
+    const auto writer = OpenWriter(*destination_, *schema_);
+    Apply(*writer, BatchBuilder(schema_)
+                       .Full({"1", "angry", "a"})
+                       .Full({"2", "furious", "b"})
+                       .Full({"3", "angry", "c"})
+                       .Full({"4", "angry", "d"})
+                       .Build(0, 4));
+    // What is said later stands, whatever the letter said.
+    Apply(*writer, BatchBuilder(schema_).Partial({"3", "sad", kUnchanged}).Build(4, 5));
+    database_.Execute("DELETE FROM shop.t WHERE id = 4");
+    auto result = writer->ReplayDeadLetters(schema_);
+    ASSERT_TRUE(result.ok()) << base::Describe(result.status());
+    EXPECT_EQ(result->applied, 0);
+    EXPECT_EQ(result->standing, 3);
+    database_.Execute("ALTER TYPE mood ADD VALUE 'angry'");
+    result = writer->ReplayDeadLetters(schema_);
+    ASSERT_TRUE(result.ok()) << base::Describe(result.status());
+    EXPECT_EQ(result->applied, 1);
+    EXPECT_EQ(result->standing, 2) << "one does not fit, and the row of the other is gone";
+    EXPECT_THAT(Table(), ElementsAre(Row{"1", "angry", "a"}, Row{"2", std::nullopt, "b"}, Row{"3", "sad", "c"}));
+    // The writer goes on.
+    EXPECT_EQ(Apply(*writer, BatchBuilder(schema_).Full({"2", "ok", "e"}).Build(5, 6)).dead_letters_standing, 1);
+}
+
+TEST_F(DeadLetters, AWholeRowIsReplayedWithWhatWasSaidOfItSince) {
+    const auto schema = MakeSchema(
+        "k", {MakeColumn("m", "mood", 1), MakeColumn("note", "text"), MakeColumn("n", "integer")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    Apply(*writer, BatchBuilder(schema).Full({"angry", "a", "1"}).Full({"wild", "w", "2"}).Build(0, 2));
+    // A key that cannot be held: one column is said anew. And one that moves to a key that can, and is changed there.
+    Apply(*writer, BatchBuilder(schema).Partial({"angry", kUnchanged, "7"}).Build(2, 3));
+    Apply(*writer, BatchBuilder(schema).Moved({"wild"}, {"sad", kUnchanged, kUnchanged}).Build(3, 4));
+    Apply(*writer, BatchBuilder(schema).Partial({"sad", "newer", kUnchanged}).Build(4, 5));
+    database_.Execute("ALTER TYPE mood ADD VALUE 'angry'");
+    const auto result = writer->ReplayDeadLetters(schema);
+    ASSERT_TRUE(result.ok()) << base::Describe(result.status());
+    EXPECT_EQ(result->standing, 0);
+    EXPECT_THAT(Table("k"), UnorderedElementsAre(Row{"sad", "newer", "2"}, Row{"angry", "a", "7"}));
+}
+
+TEST_F(DeadLetters, AreNotReplayedByAWriterThatWasSuperseded) {
+    const auto writer = OpenWriter(*destination_, *schema_);
+    Apply(*writer, BatchBuilder(schema_).Full({"1", "angry", "a"}).Build(0, 1));
+    const auto newer = OpenWriter(*destination_, *schema_);
+    database_.Execute("ALTER TYPE mood ADD VALUE 'angry'");
+    EXPECT_EQ(base::ReasonOf(writer->ReplayDeadLetters(schema_).status()), "FENCED");
+    EXPECT_THAT(Table(), ElementsAre(Row{"1", std::nullopt, "a"}));
+    EXPECT_EQ(newer->ReplayDeadLetters(schema_)->applied, 1);
+}
+
 }  // namespace
 }  // namespace millrace::postgres

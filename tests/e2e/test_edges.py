@@ -1,0 +1,154 @@
+"""Where the log or a topic is gone or another one: each is named, waits for a person, and is mended by its command."""
+
+import signal
+import subprocess
+
+import pytest
+
+from harness import BIN, eventually
+
+NAME = "edges"
+TABLES = ("orders", "calm")
+
+
+@pytest.fixture(scope="module")
+def pipeline(millrace):
+    millrace.create_database("source", NAME)
+    millrace.create_database("destination", NAME)
+    for table in TABLES:
+        millrace.sql("source", NAME, f"CREATE TABLE {table} (id int PRIMARY KEY, note text); INSERT INTO {table} SELECT g, 'first' FROM generate_series(1, 50) g")
+    millrace.replicate(NAME, millrace.url("source", NAME), millrace.url("destination", NAME))
+
+
+def equal(millrace):
+    return all(millrace.rows("destination", NAME, f"SELECT * FROM {t}") == millrace.rows("source", NAME, f"SELECT * FROM {t}") for t in TABLES)
+
+
+def table(millrace, name):
+    return next(t for t in millrace.status(NAME)["tables"] if t["table"] == name)
+
+
+def change(millrace, note):
+    for name in TABLES:
+        millrace.sql("source", NAME, f"UPDATE {name} SET note = '{note}' WHERE id % 2 = 0; DELETE FROM {name} WHERE id = (SELECT max(id) FROM {name})")
+
+
+def blocked(millrace, reason):
+    status = eventually(lambda: (s := millrace.status(NAME))["state"] == "blocked" and s, 90, f"blocked with {reason}")
+    assert status["reason"] == reason, status["message"]
+    assert "millrace pipeline resync" in status["message"]
+
+
+def resync(millrace):
+    told = millrace.cli("pipeline", "resync", NAME, check=False)
+    assert told.returncode == 1 and "--confirm" in told.stderr
+    millrace.cli("pipeline", "resync", NAME, "--confirm")
+    eventually(lambda: millrace.status(NAME)["state"] == "live", 90, "live again")
+    change(millrace, "after the resync")
+    millrace.wait(NAME)
+    assert equal(millrace)
+
+
+def slot(millrace):
+    return millrace.sql("source", NAME, "SELECT slot_name FROM pg_replication_slots")[0][0]
+
+
+def order_topic(millrace, verb, name):
+    subprocess.run([BIN / "topic-admin", f"127.0.0.1:{millrace.ports['kafka']}", verb, f"millrace.{NAME}.public.{name}"], check=True)
+
+
+# Topics --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_topic_holds_its_table_alone(millrace, pipeline):
+    order_topic(millrace, "delete", "orders")
+    change(millrace, "into nothing")
+    eventually(lambda: table(millrace, "orders")["state"] == "held" and table(millrace, "orders")["error_reason"] == "TOPIC_MISSING", 120, "held")
+    assert "resync" in table(millrace, "orders")["remedy"]
+    millrace.sql("source", NAME, "UPDATE calm SET note = 'goes on' WHERE id = 1")
+    eventually(lambda: millrace.sql("destination", NAME, "SELECT note FROM calm WHERE id = 1") == [("goes on",)], 20, "the other table goes on")
+    # It stays so over a restart.
+    millrace.kill("w1")
+    millrace.restart("w1")
+    millrace.sql("source", NAME, "UPDATE calm SET note = 'goes on still' WHERE id = 1")
+    eventually(lambda: millrace.sql("destination", NAME, "SELECT note FROM calm WHERE id = 1") == [("goes on still",)], 60, "after a restart")
+    eventually(lambda: table(millrace, "orders")["error_reason"] == "TOPIC_MISSING", 30, "still held")
+    millrace.cli("table", "resync", NAME, "public.orders")
+    eventually(lambda: equal(millrace), 120, "equal after the resync")
+    eventually(lambda: table(millrace, "orders")["state"] == "live", 60, "live again")
+    millrace.wait(NAME)
+
+
+def test_a_topic_made_anew_that_has_grown_past_the_checkpoint_is_noticed(millrace, pipeline):
+    millrace.cli("table", "pause", NAME, "public.orders")
+    eventually(lambda: table(millrace, "orders")["state"] == "paused", 30, "paused")
+    offset = millrace.sql("destination", NAME, "SELECT next_offset FROM _millrace.checkpoints WHERE table_name = 'orders'")[0][0]
+    millrace.kill("w1")
+    order_topic(millrace, "delete", "orders")
+    order_topic(millrace, "create", "orders")
+    millrace.restart("w1")
+    for n in range(offset // 25 + 3):
+        millrace.sql("source", NAME, f"UPDATE orders SET note = 'round {n}'")
+    # What is published later is visible: so all of this stands in the new topic.
+    millrace.sql("source", NAME, "UPDATE calm SET note = 'published' WHERE id = 1")
+    eventually(lambda: millrace.sql("destination", NAME, "SELECT note FROM calm WHERE id = 1") == [("published",)], 60, "published")
+    eventually(lambda: table(millrace, "orders")["state"] == "paused", 30, "reported")
+    millrace.cli("table", "resume", NAME, "public.orders")
+    held = eventually(lambda: (t := table(millrace, "orders"))["state"] == "held" and t, 90, "held")
+    assert held["error_reason"] == "OFFSET_GONE", held
+    millrace.cli("table", "resync", NAME, "public.orders")
+    eventually(lambda: equal(millrace), 120, "equal after the resync")
+    eventually(lambda: table(millrace, "orders")["state"] == "live", 60, "live again")
+    millrace.wait(NAME)
+
+
+# The source's log ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dropped_slot(millrace, pipeline):
+    millrace.kill("w1")
+    name = slot(millrace)
+    eventually(lambda: millrace.sql("source", NAME, "SELECT active FROM pg_replication_slots") == [(False,)], 90, "let go")
+    millrace.sql("source", NAME, f"SELECT pg_drop_replication_slot('{name}')")
+    change(millrace, "unseen")
+    millrace.restart("w1")
+    blocked(millrace, "SLOT_MISSING")
+    resync(millrace)
+
+
+def test_a_slot_that_was_moved_on(millrace, pipeline):
+    millrace.kill("w1")
+    name = slot(millrace)
+    eventually(lambda: millrace.sql("source", NAME, "SELECT active FROM pg_replication_slots") == [(False,)], 90, "let go")
+    change(millrace, "passed over")
+    millrace.sql("source", NAME, f"SELECT pg_replication_slot_advance('{name}', pg_current_wal_lsn())")
+    millrace.restart("w1")
+    blocked(millrace, "SLOT_AHEAD")
+    resync(millrace)
+
+
+def source_folder(millrace):
+    return millrace.sql("source", "postgres", "SHOW data_directory")[0][0]
+
+
+def stop_source(millrace):
+    millrace.stack.stop("source", signal.SIGINT, 60)
+
+
+def test_files_restored_to_an_earlier_state(millrace, pipeline):
+    folder = source_folder(millrace)
+    millrace.kill("w1")
+    stop_source(millrace)
+    subprocess.run(["cp", "-a", folder, folder + ".old"], check=True)
+    millrace.restart("source")
+    millrace.restart("w1")
+    change(millrace, "lost by the restore")
+    millrace.wait(NAME)
+    millrace.kill("w1")
+    stop_source(millrace)
+    subprocess.run(["rm", "-rf", folder], check=True)
+    subprocess.run(["mv", folder + ".old", folder], check=True)
+    millrace.restart("source")
+    millrace.restart("w1")
+    blocked(millrace, "SOURCE_BEHIND")
+    resync(millrace)

@@ -42,18 +42,6 @@ Registry& TheRegistry() {
     return registry;
 }
 
-void Note(const std::string& line) {
-    const char* const file = std::getenv("MILLRACE_FAILPOINTS_LOG");
-    if (file == nullptr) {
-        return;
-    }
-    const int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-        std::fprintf(stderr, "cannot write %s\n", file);
-    }
-    close(fd);
-}
-
 bool ReadNumber(std::string_view& text, int64_t& number) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     text.remove_prefix(static_cast<size_t>(end - text.data()));
@@ -106,6 +94,18 @@ absl::StatusOr<std::map<std::string, FailpointAction>> ParseFailpoints(std::stri
     return actions;
 }
 
+void NoteFailpoint(const std::string& line) {
+    const char* const file = std::getenv("MILLRACE_FAILPOINTS_LOG");
+    if (file == nullptr) {
+        return;
+    }
+    const int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+        std::fprintf(stderr, "cannot write %s\n", file);
+    }
+    close(fd);
+}
+
 Failpoint::Failpoint(const char* name) : name_(name) {
     Registry& registry = TheRegistry();
     const auto found = registry.actions.find(name);
@@ -119,7 +119,7 @@ Failpoint::Failpoint(const char* name) : name_(name) {
 absl::Status Failpoint::Hit() {
     const int64_t hit = hits_.fetch_add(1) + 1;
     if (hit == 1) {
-        Note(Concat("hit ", name_, "\n"));
+        NoteFailpoint(Concat("hit ", name_, "\n"));
     }
     if (action_.at != 0 && action_.at != hit) {
         return absl::OkStatus();
@@ -128,7 +128,7 @@ absl::Status Failpoint::Hit() {
         case FailpointAction::Kind::kNone:
             break;
         case FailpointAction::Kind::kKill:
-            Note(Concat("kill ", name_, " ", hit, "\n"));
+            NoteFailpoint(Concat("kill ", name_, " ", hit, "\n"));
             raise(SIGKILL);
             break;
         case FailpointAction::Kind::kError:

@@ -53,6 +53,9 @@ class Failpoint final {
     std::atomic<int64_t> hits_{0};
 };
 
+/// Adds `line` to the file that MILLRACE_FAILPOINTS_LOG names, if it names one.
+void NoteFailpoint(const std::string& line);
+
 /// "NAME HITS" lines of every place that was reached, by name.
 std::string RenderFailpoints();
 

@@ -1,5 +1,6 @@
 #include "connectors/postgres/change_assembler.h"
 
+#include "base/defect.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -92,6 +93,9 @@ absl::Status ChangeAssembler::Change(PgoutputMessage& message, sdk::ChangeHandle
     }
     event_.after = message.kind == Kind::kDelete ? sdk::RowView() : sdk::RowView(message.new_row);
     event_.before = message.kind == Kind::kInsert ? sdk::RowView() : sdk::RowView(message.old_row);
+    if (event_.op == sdk::Op::kUpdate && MILLRACE_DEFECT("lose-old-key", 1)) {
+        event_.before = {};
+    }
     return Emit(handler);
 }
 

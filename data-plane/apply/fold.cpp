@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/defect.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -46,7 +47,7 @@ absl::Status BatchFolder::Add(const sdk::ChangeEvent& event, RecordOrigin origin
         BeginSchema(event.schema);
     }
     ASSIGN_OR_RETURN(const RowView after, NewRow(event));
-    if (event.op == Op::kTruncate) {
+    if (event.op == Op::kTruncate && !MILLRACE_DEFECT("ignore-truncate", 1)) {
         Truncate();
         ++truncates_;
     }
@@ -205,6 +206,9 @@ BatchFolder::Known BatchFolder::Overlay(Known state, const Cell* old_cells, RowV
         }
         if (cell.is_unchanged() && has_old) {
             cell = old_cells[i];
+        }
+        if (cell.is_unchanged() && MILLRACE_DEFECT("unchanged-as-null", 1)) {
+            cell = Cell::Null();
         }
         if (cell.is_unchanged() && state == Known::kGone) {
             // The image that would hold it was deleted earlier in this batch.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -204,6 +205,10 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             }
             NoteOldestTaken();
         }
+        if (work_at_ + 1 < work_.size() && MILLRACE_DEFECT("swap-records", 20)) {
+            std::swap(work_[work_at_], work_[work_at_ + 1]);
+            std::swap(work_[work_at_].offset, work_[work_at_ + 1].offset);
+        }
         MILLRACE_FAILPOINT_QUIET("apply.before_fold");
         bus::Record& record = work_[work_at_];
         if (proving_) {
@@ -279,6 +284,9 @@ std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
     const absl::StatusOr<sdk::ApplyResult> result = writer_->Apply(*sealed_);
     MILLRACE_FAILPOINT_QUIET("apply.after_apply");
     if (!result.ok()) {
+        if (MILLRACE_DEFECT("lose-failed-batch", 1)) {
+            sealed_.reset();
+        }
         return OnError(result.status(), Stage::kApply, now);
     }
     OnApplied(*result, began);

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/defect.h"
 #include "base/status.h"
 #include "data-plane/bus/applied_offsets.h"
 #include "data-plane/bus/fetched_records.h"
@@ -47,7 +48,7 @@ KafkaProperties Fixed(const std::string& group) {
             {"enable.auto.commit", "false"},
             {"enable.auto.offset.store", "false"},
             {"auto.offset.reset", "error"},
-            {"isolation.level", "read_committed"},
+            {"isolation.level", MILLRACE_DEFECT("read-uncommitted", 1) ? "read_uncommitted" : "read_committed"},
             {"enable.partition.eof", "true"}};
 }
 
@@ -333,6 +334,11 @@ absl::Status TableReader::Add(const std::string& topic, int64_t offset) {
                                "topic " + topic + " cannot be read from a negative offset");
     }
     RETURN_IF_ERROR(Remove(topic));
+    if (MILLRACE_DEFECT("committed-offset", 1)) {
+        const auto committed = OneTopic(topic, offset);
+        rd_kafka_committed(impl_->handle(), committed.get(), 5000);
+        offset = std::max<int64_t>(committed->elems[0].offset, 0);
+    }
     const std::lock_guard lock(impl_->mutex);
     return impl_->Assign(topic, impl_->positions.Insert(topic, offset));
 }

@@ -5,6 +5,7 @@
 #include <thread>
 #include <tuple>
 
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -499,6 +500,9 @@ absl::Status Session::Stream() {
     while (!stop_.stop_requested() && !changed) {
         const absl::StatusOr<int> handled = source_->Poll(stream, stream.PollTimeout(), kMaxEventsPerPoll);
         MILLRACE_FAILPOINT("publish.after_poll");
+        if (MILLRACE_DEFECT("acknowledge-early", 1)) {
+            source_->Acknowledge(writer_->pending().end);
+        }
         if (stream.wanted_copy()) {
             return LeaveToCopy(*stream.wanted_copy());
         }

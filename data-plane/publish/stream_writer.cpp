@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -85,11 +86,17 @@ absl::Status StreamWriter::CheckShape(const Route& route, const sdk::ChangeEvent
 
 absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     Route& route = RouteOf(event.schema);
-    if (event.position <= writer_.pending().last) {
+    if (event.position <= writer_.pending().last && !MILLRACE_DEFECT("skip-resume-filter", 1)) {
         return absl::OkStatus();  // sent again by the source after a restart
     }
     if (route.table == nullptr || event.position.commit < route.table->copied_at) {
         return absl::OkStatus();  // not ours, or contained in the table's copy
+    }
+    if (MILLRACE_DEFECT("drop-event", 400)) {
+        return absl::OkStatus();
+    }
+    if (writer_.durable().last.commit == event.position.commit && MILLRACE_DEFECT("lose-second-part", 1)) {
+        return absl::OkStatus();
     }
     RETURN_IF_ERROR(CheckShape(route, event));
     sdk::ChangeEvent stamped = event;

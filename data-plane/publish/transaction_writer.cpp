@@ -1,5 +1,8 @@
 #include "data-plane/publish/transaction_writer.h"
 
+#include <utility>
+
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -87,7 +90,19 @@ absl::Status TransactionWriter::Produce(const sdk::ChangeEvent& event, const std
         return TooLarge(event, value_.size());
     }
     open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
-    return ProduceValue(topic, event.commit_time_us / 1000);
+#ifdef MILLRACE_FAILPOINTS
+    if (late_.topic.empty() && value_.size() <= part_bytes_ && MILLRACE_DEFECT("reorder-events", 100)) {
+        late_ = {topic, key_, value_};
+        return absl::OkStatus();
+    }
+#endif
+    absl::Status status = ProduceValue(topic, event.commit_time_us / 1000);
+#ifdef MILLRACE_FAILPOINTS
+    if (late_.topic == topic) {
+        status.Update(ProduceLate(event.commit_time_us / 1000));
+    }
+#endif
+    return status;
 }
 
 absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t timestamp_ms) {
@@ -106,6 +121,14 @@ absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t t
     return absl::OkStatus();
 }
 
+#ifdef MILLRACE_FAILPOINTS
+absl::Status TransactionWriter::ProduceLate(int64_t timestamp_ms) {
+    const LateRecord late = std::exchange(late_, {});
+    return late.topic.empty() ? absl::OkStatus()
+                              : producer_.Produce(late.topic, late.key, late.value, timestamp_ms);
+}
+#endif
+
 absl::Status TransactionWriter::WriteTableState(const TableState& table) {
     RETURN_IF_ERROR(EnsureBegun());
     return producer_.Produce(topics_.control, TableKey(table), EncodeTableState(table), 0);
@@ -114,7 +137,11 @@ absl::Status TransactionWriter::WriteTableState(const TableState& table) {
 absl::Status TransactionWriter::Commit() {
     MILLRACE_FAILPOINT("publish.before_position_record");
     RETURN_IF_ERROR(EnsureBegun());
-    RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(pending_), 0));
+#ifdef MILLRACE_FAILPOINTS
+    RETURN_IF_ERROR(ProduceLate(0));
+#endif
+    const StreamPosition& position = MILLRACE_DEFECT("position-late", 1) ? durable_ : pending_;
+    RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(position), 0));
     MILLRACE_FAILPOINT("publish.before_kafka_commit");
     const auto start = steady_clock::now();
     if (absl::Status status = producer_.Commit(); !status.ok()) {

@@ -72,6 +72,17 @@ class TransactionWriter final {
     std::chrono::steady_clock::time_point last_commit_;
     base::Counter& commits_;
     base::Histogram& commit_seconds_;
+
+#ifdef MILLRACE_FAILPOINTS
+    /// Of the defect "reorder-events": a record that waits until the next one of its topic has gone.
+    struct LateRecord final {
+        std::string topic;
+        std::string key;
+        std::string value;
+    };
+    absl::Status ProduceLate(int64_t timestamp_ms);
+    LateRecord late_;
+#endif
 };
 
 }  // namespace millrace::publish

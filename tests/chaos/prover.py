@@ -31,6 +31,7 @@ class Result:
         self.destination = destination
         self.counts = dict.fromkeys(("rows", "lost", "extra", "duplicate", "stale"), 0)
         self.kills = 0
+        self.died_at = {}
         self.nemesis = ""
         self.transactions = {}
         self.records = 0
@@ -46,22 +47,26 @@ class Result:
 
 
 class Round:
-    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, threads=4, tamper=None):
+    def __init__(self, seed, seconds, destination, say, marks=2, rate=25, large_rows=50_000, large_every=12, threads=4, tamper=None,
+                 nemesis=Nemesis, keep=True):
         self.seed = seed
         self.seconds = seconds
         self.say = say
         self.marks = marks
+        # Whether the logs of a round that failed are kept.
+        self.keep_logs = keep
         # Done once, after the first part of the round.
         self.tamper = tamper
         self.result = Result(seed, destination)
         self.tables = tables()
         self.stack = ChaosStack(destination, ["w1", "w2"] if destination == "postgres" else ["w1"])
         self.oracle = Oracle(self.stack, self.tables)
-        self.nemesis = Nemesis(self.stack, seed, self.tell)
-        self.workload = Workload(self.connect_source, self.tables, seed, threads=threads, rate=rate, large_rows=large_rows)
+        self.nemesis = nemesis(self.stack, seed, self.tell)
+        self.workload = Workload(self.connect_source, self.tables, seed, threads=threads, rate=rate, large_rows=large_rows,
+                                 large_every=large_every)
         self.topics = TopicWatch(self.stack)
         self.history = HistoryWatch(self.stack, self.tables, 0.4 if destination == "postgres" else 1.5)
-        self.nemesis.check = self.check_workload
+        self.nemesis.check = self.check
         self.watching = False
         self.began = time.monotonic()
 
@@ -74,9 +79,12 @@ class Round:
         connection.autocommit = True
         return connection
 
-    def check_workload(self):
+    def check(self):
+        """Ends the round as soon as something is known to be wrong."""
         if self.workload.failure is not None:
             raise self.workload.failure
+        if self.topics.checks.failures or self.history.failures():
+            raise AssertionError("a reader has seen what must not be")
 
     def run(self):
         """Never raises; the result says what failed."""
@@ -124,8 +132,9 @@ class Round:
     def rest(self, what):
         """Everything runs, nothing changes, all has arrived: then the two sides are equal."""
         self.stack.heal()
+        self.nemesis.reap(arm=False)
         self.workload.hold()
-        self.check_workload()
+        self.check()
         began = time.monotonic()
         self.await_caught_up()
         caught = time.monotonic() - began
@@ -146,10 +155,14 @@ class Round:
         deadline = time.monotonic() + CATCH_UP_SECONDS
         done = None
         while time.monotonic() < deadline:
-            done = self.stack.cli("wait", PIPELINE, "--for", "caught-up", "--timeout", "30s", check=False)
+            done = self.stack.cli("wait", PIPELINE, "--for", "caught-up", "--timeout", "20s", check=False)
+            # One may have been told to die at a place that it comes to only now.
+            self.nemesis.reap(arm=False)
             if done.returncode == 0:
                 return
-            time.sleep(1)
+            self.check()
+            self.nemesis.ask_status()
+            time.sleep(0.5)
         status = self.stack.cli("status", PIPELINE, check=False).stdout
         raise Stuck(f"not caught up within {CATCH_UP_SECONDS} s of rest: {done.stderr.strip()}\n{status}")
 
@@ -174,11 +187,12 @@ class Round:
     def end(self):
         self.workload.stopping.set()
         self.result.kills = sum(self.nemesis.kills.values())
+        self.result.died_at = dict(self.nemesis.died_at)
         self.result.nemesis = self.nemesis.summary()
         self.result.transactions = dict(self.workload.ledger.fates)
         self.result.records = self.topics.checks.records
         self.result.looks = self.history.looks
-        if self.result.failures:
+        if self.result.failures and self.keep_logs:
             try:
                 self.keep()
             except Exception as error:  # noqa: BLE001: the stack must be stopped in any case

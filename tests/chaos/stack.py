@@ -3,6 +3,7 @@
 Not for: what is done to it (nemesis), what runs on it (workload).
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -16,6 +17,7 @@ from harness import BIN, Millrace  # noqa: E402
 import kafka_server  # noqa: E402
 import postgres_server  # noqa: E402
 import processes  # noqa: E402
+from places import DeathLog  # noqa: E402
 from proxy import Proxies  # noqa: E402
 
 DATABASE = "chaos"
@@ -35,6 +37,10 @@ class ChaosStack(Millrace):
         self.workers = workers
         self.duckdb_file = self.folder / "chaos.duckdb"
         self.proxies = Proxies()
+        # Of every worker, and of the next start of one: see base/failpoint.h.
+        self.environment = {}
+        self.armed = {}
+        self.deaths = {worker: DeathLog(self.folder / f"{worker}.deaths") for worker in workers}
         for worker in workers:
             self.ports[f"kafka-{worker}"] = processes.free_port()
             self.proxied(f"{worker}-kafka", f"kafka-{worker}")
@@ -68,7 +74,9 @@ class ChaosStack(Millrace):
             "--kafka", f"127.0.0.1:{self.ports[f'{worker_id}-kafka']}", "--admin-listen", "127.0.0.1:0",
             "--state-dir", self.folder / worker_id, "--key-file", self.folder / "plane.key",
             "--plane-token-file", self.folder / "plane.token", "--worker-id", worker_id, "--role", role,
-            "--log-format", "json"])
+            "--log-format", "json"],
+            env={"MILLRACE_FAILPOINTS_ON": self.armed.pop(worker_id, ""), "MILLRACE_FAILPOINTS_LOG": str(self.deaths[worker_id].file),
+                 **self.environment})
 
     def start(self, workers=None):
         self.start_kafka()
@@ -112,13 +120,13 @@ class ChaosStack(Millrace):
         return [*self.workers, "kafka", *servers, "control"]
 
     def heal(self):
-        """Everything runs and every link is open."""
+        """Every link is open and everything runs, but for workers that ended by themselves."""
         for link in self.proxies.names:
             self.proxies.tell("open", link)
         for name in self.names():
             if self.stack.alive(name):
                 self.thaw(name)
-            else:
+            elif name not in self.workers:
                 self.restart(name)
 
     def stop(self):
@@ -130,6 +138,17 @@ class ChaosStack(Millrace):
         for name in self.names():
             if self.stack.alive(name):
                 self.thaw(name)
+
+    def needs_person(self):
+        """What the status says that only a person can mend; nothing in a round is of that kind."""
+        done = self.cli("status", PIPELINE, "-o", "json", check=False)
+        if done.returncode != 0:
+            return ""
+        status = json.loads(done.stdout)["pipelines"][0]
+        publisher = status["publisher"]
+        wrong = [f"the publisher is blocked: {publisher['error_reason']}: {publisher['error']}"] if publisher["state"] == "blocked" else []
+        wrong += [f"table {t['table']} is held: {t['error_reason']}: {t['error']}" for t in status["tables"] if t["state"] == "held"]
+        return "; ".join(wrong)
 
     def applied(self):
         """A number that grows when changes reach the destination; raises when it does not answer."""

@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/time/time.h"
+#include "base/defect.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -113,13 +114,18 @@ absl::StatusOr<bool> CheckpointTable::Move(const sdk::StreamId& stream, const sd
         batch.last_commit_time_us > 0
             ? Timestamp(absl::UnixEpoch() + absl::Microseconds(batch.last_commit_time_us))
             : "NULL";
+    std::string fence = base::Concat(" AND epoch = ", known.epoch, " AND next_offset = ", known.next_offset);
+    if (MILLRACE_DEFECT("apply-twice", 1)) {
+        fence = base::Concat(" AND epoch = ", known.epoch);
+    } else if (MILLRACE_DEFECT("ignore-fence", 1)) {
+        fence.clear();
+    }
     ASSIGN_OR_RETURN(const int64_t rows,
                      session_.Execute(base::Concat(
                          "UPDATE ", Name(), " SET next_offset = ", batch.next_offset,
                          ", commit_lsn = ", batch.last.commit, ", seq = ", batch.last.seq,
                          ", generation = ", batch.generation, ", schema_id = ", batch.schema->id,
-                         ", last_commit_time = ", commit_time, ", updated_at = ", NowLiteral(), Where(stream),
-                         " AND epoch = ", known.epoch, " AND next_offset = ", known.next_offset)));
+                         ", last_commit_time = ", commit_time, ", updated_at = ", NowLiteral(), Where(stream), fence)));
     return rows == 1;
 }
 

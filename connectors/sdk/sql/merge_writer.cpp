@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -140,6 +141,10 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
                                 .dropped_columns = dropped_columns_};
     }
     MILLRACE_FAILPOINT("merge.after_checkpoint_moved");
+    if (MILLRACE_DEFECT("checkpoint-ahead", 1)) {
+        RETURN_IF_ERROR(session.Commit());
+        RETURN_IF_ERROR(session.Begin());
+    }
     sdk::ApplyResult result;
     result.dead_letters_standing = dead_letters_;
     RETURN_IF_ERROR(Prepare(session, batch, care));
@@ -465,6 +470,9 @@ absl::Status MergeWriter::MergeStaged(SqlSession& session, const MergeSql& sql, 
                                       const BatchProfile& profile, sdk::ApplyResult& result) {
     for (const LoadTable& stage : sql.Stages()) {
         RETURN_IF_ERROR(session.Load(stage, batch).status());
+    }
+    if (MILLRACE_DEFECT("delete-before-resolve", 1)) {
+        RETURN_IF_ERROR(Run(session, sql.DeleteStaged()));
     }
     // Every read of the target stands before the first delete: two rows may swap their keys in one batch.
     for (const LoadTable& stage : sql.Stages()) {

@@ -176,7 +176,7 @@ absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& 
 
 absl::Status ReplayDeadLetters(Client& client, const Scope& scope, const std::string& id,
                                const std::string& table) {
-    ASSIGN_OR_RETURN(const auto request, Naming<v1::ReplayPipelineTableDeadLettersRequest>(scope, id, table));
+    ASSIGN_OR_RETURN(const auto request, Naming<v1::ReplayPipelineTableDeadLettersRequest>(client, scope, id, table));
     const auto named = [&](const auto& of) {
         return of.schema() == request.schema() && of.table() == request.table();
     };

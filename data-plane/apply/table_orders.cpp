@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "data-plane/apply/table_actor.h"
+#include "data-plane/codec/record_parts.h"
 
 namespace millrace::apply {
 namespace {
@@ -151,13 +152,18 @@ void TableActor::Subscribe() {
 absl::Status TableActor::Prove(const bus::Record& record) {
     bool proven = record.offset == checkpoint_offset_ - 1;
     if (proven) {
-        const absl::Status status = codec_->Decode(record.value, look_up_, decoded_);
-        if (!status.ok() && !absl::IsDataLoss(status)) {
-            return status;
+        if (const std::string_view header = record.Header(codec::kPartHeader); !header.empty()) {
+            // A part says nothing of its record's position; the last one of a record may stand there.
+            const absl::StatusOr<codec::RecordPart> part = codec::ParsePartHeader(header);
+            proven = part.ok() && part->index == part->count;
+        } else {
+            const absl::Status status = Decode(record);
+            if (!status.ok() && !absl::IsDataLoss(status)) {
+                return status;
+            }
+            proven = status.ok() && decoded_.event.position == checkpoint_position_ &&
+                     decoded_.event.generation == checkpoint_generation_;
         }
-        // A part of a larger record says nothing by itself.
-        proven = !status.ok() || (decoded_.event.position == checkpoint_position_ &&
-                                  decoded_.event.generation == checkpoint_generation_);
     }
     proving_ = false;
     return proven ? absl::OkStatus() : MadeAnew();

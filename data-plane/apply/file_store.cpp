@@ -53,7 +53,8 @@ void Save(const std::string& path, const MemoryTable& table) {
     {
         std::ofstream out(temporary);
         const sdk::Checkpoint& at = table.checkpoint;
-        out << at.next_offset << ' ' << at.epoch << ' ' << at.generation << ' ' << table.batches << '\n';
+        out << at.next_offset << ' ' << at.epoch << ' ' << at.generation << ' ' << at.last.commit << ' '
+            << at.last.seq << ' ' << table.batches << '\n';
         out << table.rows.size() << '\n';
         for (const auto& [key, row] : table.rows) {
             out << std::quoted(key.at(0)) << ' ';
@@ -75,7 +76,7 @@ MemoryTable Load(const std::string& path) {
     }
     sdk::Checkpoint& at = table.checkpoint;
     size_t rows = 0;
-    in >> at.next_offset >> at.epoch >> at.generation >> table.batches >> rows;
+    in >> at.next_offset >> at.epoch >> at.generation >> at.last.commit >> at.last.seq >> table.batches >> rows;
     for (size_t i = 0; i < rows; ++i) {
         std::string key;
         in >> std::quoted(key);

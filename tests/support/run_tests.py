@@ -38,6 +38,7 @@ SANITIZERS = {
 }
 # They build and look at the tree; no sanitizer sees them.
 NOT_SANITIZED = ("layering", "toy_connector")
+PROVERS = ("failpoints", "defects", "rebalance")
 FUZZ_RUNS = 20_000
 FUZZ_RUNS_FULL = 5_000_000
 
@@ -134,13 +135,15 @@ def run_fuzzers(environment, wanted, tally, runs):
             tally.add_one(f"fuzz {target}", done.returncode == 0)
 
 
-def run_failpoints(environment, wanted, tally):
-    """Needs a build of its own: no release has failpoints."""
-    if wanted not in "failpoints":
+def run_provers(environment, wanted, tally):
+    """They need a build of their own: no release has failpoints or defects."""
+    chosen = [name for name in PROVERS if wanted in name]
+    if not chosen:
         return
     built = subprocess.run([ROOT / "deploy/local/lib/build", "--tests"], env={**environment, "MILLRACE_PRESET": "dev"})
-    done = built.returncode == 0 and subprocess.run([ROOT / "tests" / "chaos" / "failpoints"], env={**environment, "MILLRACE_BUILD": str(ROOT / "build-dev")}).returncode == 0
-    tally.add_one("failpoints", done)
+    for name in chosen:
+        done = built.returncode == 0 and subprocess.run([ROOT / "tests" / "chaos" / name], env={**environment, "MILLRACE_BUILD": str(ROOT / "build-dev")})
+        tally.add_one(name, done and done.returncode == 0)
 
 
 def main():
@@ -160,7 +163,7 @@ def main():
         run_fuzzers(environment, arguments.filter, tally, FUZZ_RUNS_FULL if arguments.full else FUZZ_RUNS)
         if arguments.full:
             run_sanitizers(work / "results", environment, arguments.filter, tally)
-            run_failpoints(environment, arguments.filter, tally)
+            run_provers(environment, arguments.filter, tally)
             environment["MILLRACE_TEST_FULL"] = "1"
         run_pytest(ROOT / "tests" / "e2e", work / "results", environment, arguments.filter, tally)
     finally:

@@ -72,6 +72,10 @@ bool ReadAction(std::string_view text, FailpointAction& action) {
         text.remove_prefix(1);
         return ReadNumber(text, action.at) && text.empty();
     }
+    if (text.starts_with("%")) {
+        text.remove_prefix(1);
+        return ReadNumber(text, action.every) && text.empty();
+    }
     return text.empty();
 }
 
@@ -121,7 +125,7 @@ absl::Status Failpoint::Hit() {
     if (hit == 1) {
         NoteFailpoint(Concat("hit ", name_, "\n"));
     }
-    if (action_.at != 0 && action_.at != hit) {
+    if ((action_.at != 0 && action_.at != hit) || (action_.every != 0 && hit % action_.every != 0)) {
         return absl::OkStatus();
     }
     switch (action_.kind) {

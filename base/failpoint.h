@@ -28,12 +28,14 @@ struct FailpointAction final {
     Kind kind = Kind::kNone;
     /// Which hit it happens at, counted from 1 in this process; 0 = every one.
     int64_t at = 0;
+    /// At every hit that this divides; 0 = as `at` says.
+    int64_t every = 0;
     std::chrono::milliseconds delay{0};
 
     friend bool operator==(const FailpointAction&, const FailpointAction&) = default;
 };
 
-/// "name=kill@3;other=error;third=delay:200ms@2". InvalidArgument says which part is none of these.
+/// "name=kill@3;other=error;third=delay:200ms@2;fourth=error%7" (at every 7th hit). InvalidArgument says which part is none of these.
 absl::StatusOr<std::map<std::string, FailpointAction>> ParseFailpoints(std::string_view text);
 
 /// One place; lives to the end of the process. Any thread.

@@ -14,19 +14,20 @@ namespace {
 using Kind = FailpointAction::Kind;
 
 TEST(Failpoint, ActionsAreRead) {
-    const auto actions = ParseFailpoints("a.b=kill@3;c=error;d=delay:200ms;e=delay:5ms@2;f=kill;");
+    const auto actions = ParseFailpoints("a.b=kill@3;c=error;d=delay:200ms;e=delay:5ms@2;f=kill;g=error%7");
     ASSERT_TRUE(actions.ok()) << actions.status();
-    EXPECT_EQ(actions->size(), 5U);
+    EXPECT_EQ(actions->size(), 6U);
     EXPECT_EQ(actions->at("a.b"), (FailpointAction{.kind = Kind::kKill, .at = 3}));
     EXPECT_EQ(actions->at("c"), (FailpointAction{.kind = Kind::kError}));
     EXPECT_EQ(actions->at("d"),
               (FailpointAction{.kind = Kind::kDelay, .delay = std::chrono::milliseconds(200)}));
     EXPECT_EQ(actions->at("e").at, 2);
     EXPECT_EQ(actions->at("f"), (FailpointAction{.kind = Kind::kKill}));
+    EXPECT_EQ(actions->at("g"), (FailpointAction{.kind = Kind::kError, .every = 7}));
 }
 
 TEST(Failpoint, NonsenseIsRefused) {
-    for (const char* text : {"a", "=kill", "a=", "a=die", "a=kill@", "a=kill@0", "a=kill@-1", "a=kill@1x",
+    for (const char* text : {"a", "=kill", "a=", "a=die", "a=kill@", "a=kill@0", "a=kill@-1", "a=kill@1x", "a=kill%0",
                              "a=delay:5", "a=delay:ms"}) {
         EXPECT_EQ(ReasonOf(ParseFailpoints(text).status()), "FAILPOINT") << text;
     }

@@ -136,6 +136,8 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         ASSIGN_OR_RETURN(checkpoint_, ExplainFence(session, batch));
         session.Rollback();
         ASSIGN_OR_RETURN(dead_letters_, DeadLetterTable(session, dialect_, stream_).Count());
+        ASSIGN_OR_RETURN(const WrittenColumns written, ColumnTable(session, dialect_, stream_).Read());
+        dropped_columns_ = written.Dropped();
         return sdk::ApplyResult{.already_applied = true,
                                 .dead_letters_standing = dead_letters_,
                                 .dropped_columns = dropped_columns_};
@@ -245,6 +247,8 @@ absl::StatusOr<int64_t> MergeWriter::ReplayPart(SqlSession& session, const sdk::
     sdk::Batch nothing;
     nothing.schema = schema;
     DeadLetterTable table(session, dialect_, stream_);
+    // A part whose COMMIT was not answered may have removed some.
+    ASSIGN_OR_RETURN(dead_letters_, table.Count());
     ASSIGN_OR_RETURN(const std::vector<DeadLetter> letters, ReadWholeKeys(table, stayed));
     // Somebody may have altered the table, which is why letters are replayed.
     prepared_.reset();

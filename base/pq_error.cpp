@@ -15,7 +15,8 @@ namespace millrace::base {
 namespace {
 
 absl::StatusCode CodeOf(std::string_view sqlstate) {
-    static constexpr std::array<std::pair<std::string_view, absl::StatusCode>, 11> kByPrefix = {{
+    static constexpr std::array<std::pair<std::string_view, absl::StatusCode>, 12> kByPrefix = {{
+        {"25P03", absl::StatusCode::kUnavailable},
         {"55P03", absl::StatusCode::kAborted},
         {"42501", absl::StatusCode::kPermissionDenied},
         {"42P01", absl::StatusCode::kNotFound},

@@ -26,6 +26,7 @@ TEST(SqlState, ClassesBecomeCanonicalCodes) {
         {"42P01", Code::kNotFound},
         {"42703", Code::kFailedPrecondition},
         {"57014", Code::kDeadlineExceeded},
+        {"25P03", Code::kUnavailable},
         {"22003", Code::kFailedPrecondition},
         {"XX000", Code::kFailedPrecondition},
         {"55006", Code::kFailedPrecondition},

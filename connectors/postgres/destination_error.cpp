@@ -66,6 +66,11 @@ absl::Status DestinationError(const absl::Status& status, const Whereabouts& whe
         return base::MakeError(Code::kUnavailable, "READ_ONLY", "the server accepts no writes at the moment",
                                "Point the destination at the primary server.");
     }
+    if (sqlstate == "25P03") {
+        return base::MakeError(Code::kUnavailable, "STALLED",
+                               "the server ended a transaction that this worker did not go on with",
+                               "It is tried again by itself; find what stopped the worker for so long.");
+    }
     if (sqlstate == "57014") {
         return base::MakeError(Code::kUnavailable, "CANCELLED", "the statement was cancelled at the server",
                                "It is tried again by itself.");

@@ -19,6 +19,8 @@ TEST(DestinationError, PassingTroublesAreToBeRepeated) {
     EXPECT_EQ(base::ReasonOf(Of("55P03")), "TABLE_LOCKED");
     EXPECT_TRUE(absl::IsUnavailable(Of("57P01")));
     EXPECT_TRUE(absl::IsUnavailable(Of("57014")));
+    EXPECT_TRUE(absl::IsUnavailable(Of("25P03")));
+    EXPECT_EQ(base::ReasonOf(Of("25P03")), "STALLED");
     EXPECT_EQ(base::ReasonOf(Of("25006")), "READ_ONLY");
     EXPECT_TRUE(absl::IsAborted(Of("40001")));
     EXPECT_TRUE(absl::IsAborted(Of("40P01")));

@@ -22,11 +22,14 @@ constexpr size_t kCopyPiece = 256 * 1024;
 /// Below this the planner's guess from the table's size is good enough.
 constexpr int64_t kAnalyzeRows = 1000;
 
+// A transaction that waits for a client that was stopped or cut off holds its table's checkpoint, and so another
+// worker's take-over. Between two statements a batch is only read from memory; a statement may run as long as it
+// needs.
 constexpr const char* kSettings =
     "SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET "
     "extra_float_digits = 3;"
     " SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';"
-    " SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
+    " SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '15s';"
     " SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'; SET lc_monetary = 'C'";
 
 std::string Keyword(const char* text) {

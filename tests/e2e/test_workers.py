@@ -1,5 +1,7 @@
 """Several workers on one pipeline, and life without a control plane."""
 
+import os
+import signal
 import time
 
 from harness import FULL, eventually
@@ -49,6 +51,40 @@ def test_tables_are_shared_and_move(millrace):
     churn(millrace, "shared", 3)
     millrace.wait("shared")
     equal(millrace, "shared")
+    assert millrace.terminate("w2") == 0
+
+
+def test_a_worker_frozen_in_a_transaction_loses_its_tables_and_wakes_to_no_effect(millrace):
+    name = "frozen"
+    make_tables(millrace, name)
+    if not millrace.stack.alive("w2"):
+        millrace.start_worker("w2")
+    millrace.replicate(name, millrace.url("source", name), millrace.url("destination", name))
+    eventually(lambda: len(owners(millrace, name)) == TABLE_COUNT and "w2" in owners(millrace, name).values(), 60, "both workers own tables")
+    millrace.wait(name)
+    table = next(t for t, worker in owners(millrace, name).items() if worker == "w2")
+    # The batch is in its middle when the worker is stopped, and its transaction stays open behind it.
+    millrace.sql("destination", name, f"""
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.note = 'slow' THEN PERFORM pg_sleep(1.5); END IF; RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION slow()""")
+    millrace.sql("source", name, f"INSERT INTO {table} VALUES (50001, 1, 'slow')")
+    eventually(lambda: millrace.sql("destination", name, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"), 20, "in a batch")
+    os.kill(millrace.stack.pid("w2"), signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        millrace.sql("source", name, f"UPDATE {table} SET v = 2 WHERE id = 50001")
+        eventually(lambda: millrace.sql("destination", name, f"SELECT v FROM {table} WHERE id = 50001") == [(2,)], 40, "another worker went on")
+        took = time.monotonic() - began
+        millrace.sql("source", name, f"DELETE FROM {table} WHERE id = 50001; UPDATE {table} SET v = 3 WHERE id < 50")
+        eventually(lambda: millrace.sql("destination", name, f"SELECT count(*) FROM {table} WHERE v = 3") == [(49,)], 20, "and on")
+    finally:
+        os.kill(millrace.stack.pid("w2"), signal.SIGCONT)
+    print(f"the table of a frozen worker went on after {took:.1f} s")
+    assert took < 30
+    churn(millrace, name, 3)
+    eventually(lambda: "w2" in owners(millrace, name).values() and len(owners(millrace, name)) == TABLE_COUNT, 60, "the worker takes part again")
+    millrace.wait(name)
+    equal(millrace, name)
     assert millrace.terminate("w2") == 0
 
 

@@ -1,11 +1,12 @@
 """Where the log or a topic is gone or another one: each is named, waits for a person, and is mended by its command."""
 
+import os
 import signal
 import subprocess
 
 import pytest
 
-from harness import BIN, eventually
+from harness import BIN, eventually, postgres_server
 
 NAME = "edges"
 TABLES = ("orders", "calm")
@@ -127,6 +128,24 @@ def test_a_slot_that_was_moved_on(millrace, pipeline):
     resync(millrace)
 
 
+def test_a_slot_that_the_server_gave_up(millrace, pipeline):
+    millrace.kill("w1")
+    eventually(lambda: millrace.sql("source", NAME, "SELECT active FROM pg_replication_slots") == [(False,)], 90, "let go")
+    change(millrace, "unseen")
+    millrace.sql("source", NAME, "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'")
+    millrace.sql("source", NAME, "SELECT pg_reload_conf()")
+    for _ in range(4):
+        millrace.sql("source", NAME, "SELECT pg_switch_wal()")
+        millrace.sql("source", NAME, "UPDATE calm SET note = 'on and on' WHERE id = 1")
+    millrace.sql("source", NAME, "CHECKPOINT")
+    assert millrace.sql("source", NAME, "SELECT wal_status FROM pg_replication_slots") == [("lost",)]
+    millrace.sql("source", NAME, "ALTER SYSTEM RESET max_slot_wal_keep_size")
+    millrace.sql("source", NAME, "SELECT pg_reload_conf()")
+    millrace.restart("w1")
+    blocked(millrace, "SLOT_LOST")
+    resync(millrace)
+
+
 def source_folder(millrace):
     return millrace.sql("source", "postgres", "SHOW data_directory")[0][0]
 
@@ -151,4 +170,22 @@ def test_files_restored_to_an_earlier_state(millrace, pipeline):
     millrace.restart("source")
     millrace.restart("w1")
     blocked(millrace, "SOURCE_BEHIND")
+    resync(millrace)
+
+
+def test_a_promoted_standby(millrace, pipeline):
+    folder = source_folder(millrace)
+    subprocess.run([postgres_server.binaries() / "pg_basebackup", "-h", "127.0.0.1", "-p", str(millrace.ports["source"]), "-U", "postgres", "-D", folder + ".standby",
+                    "-c", "fast", "-X", "stream"], env={**os.environ, "PGPASSWORD": millrace.password}, check=True, capture_output=True)
+    open(folder + ".standby/standby.signal", "w").close()
+    subprocess.run(["chown", "-R", f"--reference={folder}", folder + ".standby"], check=True)
+    millrace.kill("w1")
+    stop_source(millrace)
+    subprocess.run(["rm", "-rf", folder], check=True)
+    subprocess.run(["mv", folder + ".standby", folder], check=True)
+    millrace.restart("source")
+    assert millrace.sql("source", "postgres", "SELECT pg_promote()") == [(True,)]
+    change(millrace, "on the new timeline")
+    millrace.restart("w1")
+    blocked(millrace, "TIMELINE_CHANGED")
     resync(millrace)

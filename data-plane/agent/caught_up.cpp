@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "data-plane/publish/error_policy.h"
 #include "data-plane/publish/stream_position.h"
 
 namespace millrace::agent {
@@ -39,6 +40,11 @@ std::vector<std::string> Unapplied(const Offsets& ends, const Offsets& applied) 
         sentences.push_back("and " + std::to_string(more) + " more topics");
     }
     return sentences;
+}
+
+// Somebody deleted it: its table waits for a person, and so does whoever waits for the table.
+bool IsMissingTopic(const absl::Status& status) {
+    return base::ReasonOf(status) == publish::kTopicMissingReason;
 }
 
 }  // namespace
@@ -79,6 +85,11 @@ Offsets CaughtUp::Remember(const std::string& key, Offsets ends) {
     return ends_.emplace_back(key, std::move(ends)).second;
 }
 
+void CaughtUp::Forget(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(ends_, [&](const auto& known) { return known.first == key; });
+}
+
 absl::StatusOr<CaughtUpAnswer> CaughtUp::Check(const std::string& pipeline_uid, const std::string& position,
                                                PipelineProgress& progress) {
     const std::optional<uint64_t> wanted = ParsePosition(position);
@@ -102,14 +113,27 @@ absl::StatusOr<CaughtUpAnswer> CaughtUp::Check(const std::string& pipeline_uid, 
                                   {"the publisher is durable up to " + publish::PositionText(durable->end_lsn) +
                                    ", " + publish::PositionText(*wanted) + " is awaited"}};
         }
+        if (!durable->held.empty()) {
+            return CaughtUpAnswer{false, durable->held};
+        }
         // Only now: records of changes up to the position are in the topics from here on, so their ends cover
         // them.
-        ASSIGN_OR_RETURN(Offsets taken, progress.Ends());
-        ends = Remember(key, std::move(taken));
+        absl::StatusOr<Offsets> taken = progress.Ends();
+        if (IsMissingTopic(taken.status())) {
+            return CaughtUpAnswer{false, {std::string(taken.status().message())}};
+        }
+        RETURN_IF_ERROR(taken.status());
+        ends = Remember(key, *std::move(taken));
     }
-    ASSIGN_OR_RETURN(const Offsets applied, progress.Applied(*ends));
+    const absl::StatusOr<Offsets> applied = progress.Applied(*ends);
+    if (IsMissingTopic(applied.status())) {
+        // The topic that is made in its place has ends of its own.
+        Forget(key);
+        return CaughtUpAnswer{false, {std::string(applied.status().message())}};
+    }
+    RETURN_IF_ERROR(applied.status());
     CaughtUpAnswer answer;
-    answer.waiting_for = Unapplied(*ends, applied);
+    answer.waiting_for = Unapplied(*ends, *applied);
     answer.caught_up = answer.waiting_for.empty();
     return answer;
 }

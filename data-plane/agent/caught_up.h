@@ -26,6 +26,8 @@ struct DurableProgress final {
     uint64_t end_lsn = 0;
     /// The first copy is done and changes flow.
     bool streaming = false;
+    /// A sentence for each table that the publisher goes on without: its changes are in no topic.
+    std::vector<std::string> held;
 };
 
 /// What Kafka knows of one pipeline. Each call may take seconds; Unavailable when no broker answers.
@@ -65,6 +67,7 @@ class CaughtUp final {
  private:
     std::optional<Offsets> Remembered(const std::string& key);
     /// The ends that stand under `key` afterwards: those of whoever came first.
+    void Forget(const std::string& key);
     Offsets Remember(const std::string& key, Offsets ends);
 
     const size_t capacity_;

@@ -20,6 +20,7 @@ class FakeProgress final : public PipelineProgress {
     Offsets ends;
     Offsets applied;
     absl::Status error;
+    absl::Status offsets_error;
 
     absl::StatusOr<std::optional<DurableProgress>> Durable() override {
         if (!error.ok()) {
@@ -28,7 +29,9 @@ class FakeProgress final : public PipelineProgress {
         return durable;
     }
     absl::StatusOr<Offsets> Ends() override { return ends; }
-    absl::StatusOr<Offsets> Applied(const Offsets&) override { return applied; }
+    absl::StatusOr<Offsets> Applied(const Offsets&) override {
+        return offsets_error.ok() ? absl::StatusOr<Offsets>(applied) : offsets_error;
+    }
 };
 
 CaughtUpAnswer Ask(CaughtUp& caught_up, FakeProgress& progress, const std::string& position = "0/64") {
@@ -41,20 +44,20 @@ TEST(CaughtUp, WaitsForThePublisherFirst) {
     CaughtUp caught_up;
     FakeProgress progress;
     EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("not written anything")));
-    progress.durable = DurableProgress{200, false};
+    progress.durable = DurableProgress{200, false, {}};
     EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("first copy")));
-    progress.durable = DurableProgress{99, true};
+    progress.durable = DurableProgress{99, true, {}};
     const CaughtUpAnswer answer = Ask(caught_up, progress);
     EXPECT_FALSE(answer.caught_up);
     EXPECT_THAT(answer.waiting_for, ElementsAre(HasSubstr("0/63")));
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     EXPECT_TRUE(Ask(caught_up, progress).caught_up) << "no topics: nothing to apply";
 }
 
 TEST(CaughtUp, EveryTopicThatIsNotEmptyMustBeAppliedPastItsEnd) {
     CaughtUp caught_up;
     FakeProgress progress;
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     progress.ends = {{"a", 10}, {"b", 5}, {"empty", 0}};
     EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("a is"), HasSubstr("b is")));
     progress.applied = {{"a", 10}, {"b", 4}};
@@ -65,10 +68,26 @@ TEST(CaughtUp, EveryTopicThatIsNotEmptyMustBeAppliedPastItsEnd) {
     EXPECT_THAT(answer.waiting_for, IsEmpty());
 }
 
+TEST(CaughtUp, ATableWhoseChangesAreInNoTopicIsWaitedFor) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true, {"table s.t is held (TOPIC_MISSING): resync"}};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("s.t is held")));
+    progress.durable->held.clear();
+    progress.ends = {{"a", 10}};
+    progress.offsets_error = base::MakeError(absl::StatusCode::kNotFound, "TOPIC_MISSING", "topic a is not there");
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("not there")));
+    // Made anew, it is shorter than it was.
+    progress.offsets_error = absl::OkStatus();
+    progress.ends = {{"a", 3}};
+    progress.applied = {{"a", 3}};
+    EXPECT_TRUE(Ask(caught_up, progress).caught_up);
+}
+
 TEST(CaughtUp, EndsDoNotRunAwayUnderLoad) {
     CaughtUp caught_up;
     FakeProgress progress;
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     progress.ends = {{"a", 10}};
     progress.applied = {{"a", 8}};
     EXPECT_FALSE(Ask(caught_up, progress).caught_up);
@@ -81,11 +100,11 @@ TEST(CaughtUp, EndsDoNotRunAwayUnderLoad) {
 TEST(CaughtUp, EndsTakenBeforeThePositionWasDurableDoNotCount) {
     CaughtUp caught_up;
     FakeProgress progress;
-    progress.durable = DurableProgress{99, true};
+    progress.durable = DurableProgress{99, true, {}};
     progress.ends = {{"a", 1}};
     progress.applied = {{"a", 1}};
     EXPECT_FALSE(Ask(caught_up, progress).caught_up);
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     progress.ends = {{"a", 2}};
     EXPECT_FALSE(Ask(caught_up, progress).caught_up);
 }
@@ -93,7 +112,7 @@ TEST(CaughtUp, EndsTakenBeforeThePositionWasDurableDoNotCount) {
 TEST(CaughtUp, RemembersABoundedNumberOfPositions) {
     CaughtUp caught_up(2);
     FakeProgress progress;
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     progress.ends = {{"a", 1}};
     Ask(caught_up, progress, "1");
     Ask(caught_up, progress, "2");
@@ -115,7 +134,7 @@ TEST(CaughtUp, ErrorsAndNonsensePassThrough) {
 TEST(CaughtUp, ManyUnappliedTopicsAreSummed) {
     CaughtUp caught_up;
     FakeProgress progress;
-    progress.durable = DurableProgress{100, true};
+    progress.durable = DurableProgress{100, true, {}};
     for (int i = 0; i < 9; ++i) {
         progress.ends["topic" + std::to_string(i)] = 1;
     }

@@ -5,7 +5,7 @@
 #include "data-plane/bus/compacted_topic.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/config/topic_name.h"
-#include "millrace/v1/change_event.pb.h"
+#include "data-plane/publish/stream_position.h"
 
 namespace millrace::agent {
 namespace {
@@ -18,16 +18,21 @@ class KafkaProgress final : public PipelineProgress {
     absl::StatusOr<std::optional<DurableProgress>> Durable() override {
         const std::string topic = config::ControlTopic(kafka_.topic_prefix, pipeline_id_);
         ASSIGN_OR_RETURN(const auto records, bus::ReadCompactedTopic(kafka_, topic, timeout_));
-        const auto found = records.find("position");
-        if (found == records.end()) {
+        publish::ControlState state;
+        for (const auto& [key, value] : records) {
+            RETURN_IF_ERROR(publish::DecodeControlRecord(key, value, state));
+        }
+        if (state.position.generation == 0) {
             return std::optional<DurableProgress>();
         }
-        v1::PublisherPosition position;
-        if (!position.ParseFromString(found->second)) {
-            return base::MakeError(absl::StatusCode::kDataLoss, "POSITION_BROKEN",
-                                   "the position in topic " + topic + " cannot be read");
+        DurableProgress progress{.end_lsn = state.position.end, .streaming = state.position.streaming, .held = {}};
+        for (const auto& [name, table] : state.tables) {
+            if (table.held()) {
+                progress.held.push_back("table " + table.schema + "." + table.table + " is held (" +
+                                        table.held_reason + "): " + table.held_remedy);
+            }
         }
-        return std::optional(DurableProgress{position.end_lsn(), position.streaming()});
+        return std::optional(std::move(progress));
     }
 
     absl::StatusOr<Offsets> Ends() override {

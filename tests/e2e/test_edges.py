@@ -68,6 +68,8 @@ def test_a_deleted_topic_holds_its_table_alone(millrace, pipeline):
     assert "resync" in table(millrace, "orders")["remedy"]
     millrace.sql("source", NAME, "UPDATE calm SET note = 'goes on' WHERE id = 1")
     eventually(lambda: millrace.sql("destination", NAME, "SELECT note FROM calm WHERE id = 1") == [("goes on",)], 20, "the other table goes on")
+    told = millrace.cli("wait", NAME, "--for", "caught-up", "--timeout", "5s", check=False)
+    assert told.returncode != 0 and "public.orders" in told.stderr and "millrace table resync" in told.stderr, told
     # It stays so over a restart.
     millrace.kill("w1")
     millrace.restart("w1")

@@ -6,16 +6,11 @@
 #include <string>
 
 #include "base/status.h"
+#include "data-plane/codec/debezium_decoder.h"
 #include "data-plane/codec/wire.h"
 
 namespace millrace::codec {
 namespace {
-
-absl::Status Malformed(std::string_view what) {
-    return base::MakeError(absl::StatusCode::kDataLoss, "BAD_RECORD",
-                           "a change record cannot be decoded: " + std::string(what),
-                           "check that nothing but Millrace writes to the topic, then copy the table anew");
-}
 
 /// What is not yet in the event after one pass over the fields.
 struct RawRecord final {
@@ -110,6 +105,14 @@ bool ImagesFit(sdk::Op op, std::size_t columns, std::size_t after, std::size_t b
     return false;
 }
 
+}  // namespace
+
+absl::Status Malformed(std::string_view what) {
+    return base::MakeError(absl::StatusCode::kDataLoss, "BAD_RECORD",
+                           "a change record cannot be decoded: " + std::string(what),
+                           "check that nothing but Millrace writes to the topic, then copy the table anew");
+}
+
 void Reset(DecodedEvent& into) {
     into.after.clear();
     into.before.clear();
@@ -117,9 +120,11 @@ void Reset(DecodedEvent& into) {
     into.event.commit_time_us = 0;
     into.event.after = {};
     into.event.before = {};
+    into.texts.reset();
 }
 
-absl::Status TakeSchema(uint64_t id, const SchemaLookup& schemas, sdk::SchemaPtr& schema) {
+absl::Status TakeSchema(uint64_t id, const SchemaLookup& schemas, DecodedEvent& into) {
+    sdk::SchemaPtr& schema = into.event.schema;
     // Ids are hashes of the content, so the schema of the event before is as good as a new one.
     if (schema != nullptr && schema->id == id) {
         return absl::OkStatus();
@@ -128,9 +133,20 @@ absl::Status TakeSchema(uint64_t id, const SchemaLookup& schemas, sdk::SchemaPtr
     return schema != nullptr ? absl::OkStatus() : Malformed("its schema is unknown");
 }
 
-}  // namespace
+absl::Status TakeImages(DecodedEvent& into) {
+    if (!ImagesFit(into.event.op, into.event.schema->columns.size(), into.after.size(), into.before.size())) {
+        return Malformed("its cells do not fit the schema of " + into.event.schema->DisplayName());
+    }
+    into.event.after = into.after;
+    into.event.before = into.before;
+    return absl::OkStatus();
+}
 
 absl::Status DecodeValue(std::string_view value, const SchemaLookup& schemas, DecodedEvent& into) {
+    // A ChangeRecord begins with the tag of its operation.
+    if (value.starts_with('{')) {
+        return DecodeDebezium(value, schemas, into);
+    }
     Reset(into);
     RawRecord raw;
     WireReader in(value);
@@ -152,16 +168,11 @@ absl::Status DecodeValue(std::string_view value, const SchemaLookup& schemas, De
         !ApplyBitmap(raw.before_null, sdk::Cell::Null(), into.before)) {
         return Malformed("a bitmap does not fit its cells");
     }
-    RETURN_IF_ERROR(TakeSchema(raw.schema_id, schemas, into.event.schema));
+    RETURN_IF_ERROR(TakeSchema(raw.schema_id, schemas, into));
     into.event.op = static_cast<sdk::Op>(raw.op);
     into.event.xid = static_cast<uint32_t>(raw.xid);
     into.event.generation = static_cast<uint32_t>(raw.generation);
-    if (!ImagesFit(into.event.op, into.event.schema->columns.size(), into.after.size(), into.before.size())) {
-        return Malformed("its cells do not fit the schema of " + into.event.schema->DisplayName());
-    }
-    into.event.after = into.after;
-    into.event.before = into.before;
-    return absl::OkStatus();
+    return TakeImages(into);
 }
 
 }  // namespace millrace::codec

@@ -117,6 +117,10 @@ std::string DroppedText(v1::PipelineSpec::DroppedColumns dropped) {
     return dropped == v1::PipelineSpec::DROPPED_COLUMNS_DROP ? "drop" : "keep";
 }
 
+std::string CodecText(v1::PipelineSpec::Codec codec) {
+    return codec == v1::PipelineSpec::CODEC_DEBEZIUM_JSON ? "debezium-json" : "native";
+}
+
 std::string ColumnsText(const google::protobuf::RepeatedPtrField<v1::ColumnRule>& rules) {
     std::string out;
     for (const v1::ColumnRule& rule : rules) {
@@ -143,6 +147,7 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("dropped_columns", DroppedText(before.dropped_columns()),
                DroppedText(after.dropped_columns()));
+    diff.Field("codec", CodecText(before.codec()), CodecText(after.codec()));
     diff.Field("state", StateText(before.desired_state()), StateText(after.desired_state()));
 }
 
@@ -171,6 +176,7 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
     spec.set_refused_values(RefusedOf(declared.refused_values));
     spec.set_dropped_columns(declared.dropped_columns == "drop" ? v1::PipelineSpec::DROPPED_COLUMNS_DROP
                                                                 : v1::PipelineSpec::DROPPED_COLUMNS_KEEP);
+    spec.set_codec(CodecOf(declared.codec));
     spec.set_desired_state(declared.paused ? v1::PipelineSpec::DESIRED_STATE_PAUSED
                                            : v1::PipelineSpec::DESIRED_STATE_RUNNING);
     return spec;

@@ -36,6 +36,8 @@ struct ReplicateArguments final {
     std::vector<std::string> exclude;
     /// "schema.table" → name of the unique index that is its key.
     std::map<std::string, std::string> keys;
+    /// "native" or "debezium-json".
+    std::string codec = "native";
     std::string name;
     std::chrono::seconds timeout{3600};
     bool no_wait = false;
@@ -57,12 +59,17 @@ absl::Status ListConnectors(Client& client, const Scope& scope, const std::strin
 absl::Status DescribeConnector(Client& client, const Scope& scope, const std::string& id);
 absl::Status DeleteConnector(Client& client, const Scope& scope, const std::string& id);
 
+/// Of "native" or "debezium-json".
+v1::PipelineSpec::Codec CodecOf(const std::string& name);
+
 struct PipelineInput final {
     std::string source;
     std::string destination;
     std::vector<std::string> tables;
     std::vector<std::string> exclude;
     std::map<std::string, std::string> keys;
+    /// "native" or "debezium-json".
+    std::string codec = "native";
 };
 
 absl::Status CreatePipeline(Client& client, const Scope& scope, const std::string& id,

@@ -90,6 +90,12 @@ void AddKeys(CLI::App* command, Arguments& a) {
                         "SCHEMA.TABLE=INDEX: its key is that unique index; may be repeated");
 }
 
+void AddCodec(CLI::App* command, std::string& codec) {
+    command->add_option("--codec", codec, "Form of the records in Kafka: native or debezium-json")
+        ->check(CLI::IsMember({"native", "debezium-json"}))
+        ->capture_default_str();
+}
+
 absl::Status FillConnector(Arguments& a) {
     std::string name;
     std::string value;
@@ -124,6 +130,7 @@ void AddReplicate(CLI::App& app, Arguments& a, Action& action) {
         ->delimiter(',');
     c->add_option("--exclude", a.replicate.exclude, "Globs of tables to leave out")->delimiter(',');
     AddKeys(c, a);
+    AddCodec(c, a.replicate.codec);
     c->add_option("--name", a.replicate.name, "Name of the pipeline; default: the source database's");
     c->add_option("--timeout", a.replicate_timeout, "How long to follow it, e.g. 30m; the pipeline goes on")
         ->check(CheckDuration);
@@ -204,6 +211,7 @@ void AddPipeline(CLI::App& app, Arguments& a, Action& action) {
         ->delimiter(',');
     create->add_option("--exclude", a.pipeline.exclude, "Globs of tables to leave out")->delimiter(',');
     AddKeys(create, a);
+    AddCodec(create, a.pipeline.codec);
     create->callback([&a, &action] {
         action = [&a](Client& client, const Scope& scope) {
             if (a.pipeline.tables.empty()) {

@@ -74,6 +74,12 @@ class Reader final {
                 return BadFile(
                     file_, "'dropped_columns' is 'keep' or 'drop', not '" + declared.dropped_columns + "'");
             }
+        } else if (key == "codec") {
+            declared.codec = node.as<std::string>();
+            if (declared.codec != "native" && declared.codec != "debezium-json") {
+                return BadFile(file_,
+                               "'codec' is 'native' or 'debezium-json', not '" + declared.codec + "'");
+            }
         } else if (key == "state") {
             const auto state = node.as<std::string>();
             if (state != "running" && state != "paused") {

@@ -37,6 +37,8 @@ struct PipelineFile final {
     std::string refused_values = "dead-letter";
     /// "keep" or "drop".
     std::string dropped_columns = "keep";
+    /// "native" or "debezium-json".
+    std::string codec = "native";
     std::vector<ColumnRuleInput> columns;
 };
 

@@ -16,6 +16,7 @@ exclude: [public.audit]
 keys: {public.orders: orders_code_key, "Odd.one.t": k}
 refused_values: text
 dropped_columns: drop
+codec: debezium-json
 flush: {rows: 500, bytes: 1048576, seconds: 2.5}
 state: paused
 )";
@@ -38,6 +39,7 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_EQ(file->keys, (std::map<std::string, std::string>{{"public.orders", "orders_code_key"}, {"Odd.one.t", "k"}}));
     EXPECT_EQ(file->refused_values, "text");
     EXPECT_EQ(file->dropped_columns, "drop");
+    EXPECT_EQ(file->codec, "debezium-json");
     EXPECT_EQ(file->flush_rows, 500);
     EXPECT_EQ(file->flush_bytes, 1048576);
     EXPECT_DOUBLE_EQ(file->flush_seconds, 2.5);
@@ -69,6 +71,7 @@ TEST(PipelineFile, SaysWhatIsWrong) {
     EXPECT_EQ(ErrorOf("- a"), "FILE_INVALID: shop.yaml: the file is not a mapping");
     EXPECT_EQ(ErrorOf("nmae: shop"), "FILE_INVALID: shop.yaml: unknown field 'nmae'");
     EXPECT_EQ(ErrorOf("name: shop"), "FILE_INVALID: shop.yaml: 'source' needs either 'url' or 'type'");
+    EXPECT_NE(ErrorOf("name: shop\ncodec: avro").find("'codec' is"), std::string::npos);
     EXPECT_NE(ErrorOf("name: shop\nflush: {rows: many}").find("line 2"), std::string::npos);
     for (const char* flush :
          {"{seconds: .inf}", "{seconds: .nan}", "{seconds: -1}", "{rows: -1}", "{bytes: -5}"}) {

@@ -119,6 +119,7 @@ absl::Status MakeAndDeploy(Client& client, const Scope& scope, const std::string
     spec.mutable_tables()->Assign(arguments.tables.begin(), arguments.tables.end());
     spec.mutable_exclude()->Assign(arguments.exclude.begin(), arguments.exclude.end());
     spec.mutable_keys()->insert(arguments.keys.begin(), arguments.keys.end());
+    spec.set_codec(CodecOf(arguments.codec));
     RETURN_IF_ERROR(client.CreatePipeline(request).status());
     made.SetPipeline(scope.PipelineName(id));
     std::fprintf(stderr, "Deploying pipeline '%s'\n", id.c_str());

@@ -69,6 +69,10 @@ absl::Status DeleteConnector(Client& client, const Scope& scope, const std::stri
     return absl::OkStatus();
 }
 
+v1::PipelineSpec::Codec CodecOf(const std::string& name) {
+    return name == "debezium-json" ? v1::PipelineSpec::CODEC_DEBEZIUM_JSON : v1::PipelineSpec::CODEC_NATIVE;
+}
+
 absl::Status CreatePipeline(Client& client, const Scope& scope, const std::string& id,
                             const PipelineInput& input) {
     v1::CreatePipelineRequest request;
@@ -80,6 +84,7 @@ absl::Status CreatePipeline(Client& client, const Scope& scope, const std::strin
     spec.mutable_tables()->Assign(input.tables.begin(), input.tables.end());
     spec.mutable_exclude()->Assign(input.exclude.begin(), input.exclude.end());
     spec.mutable_keys()->insert(input.keys.begin(), input.keys.end());
+    spec.set_codec(CodecOf(input.codec));
     RETURN_IF_ERROR(client.CreatePipeline(request).status());
     Print("Pipeline '" + id + "' created as a draft; `millrace pipeline deploy " + id +
           "` checks and starts it.\n");

@@ -123,6 +123,10 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
                        "What becomes of dropped columns is none of the known ways.",
                        "Set dropped_columns to keep or drop.");
     }
+    if (!v1::PipelineSpec::Codec_IsValid(spec.codec())) {
+        return Invalid("CODEC_INVALID", "The codec is none of the known ones.",
+                       "Set codec to native or debezium-json.");
+    }
     return CheckFlush(spec.flush());
 }
 

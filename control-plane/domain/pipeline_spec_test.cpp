@@ -74,6 +74,9 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
     spec = Spec();
     spec.set_dropped_columns(static_cast<v1::PipelineSpec::DroppedColumns>(99));
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "DROPPED_COLUMNS_INVALID");
+    spec = Spec();
+    spec.set_codec(static_cast<v1::PipelineSpec::Codec>(99));
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "CODEC_INVALID");
 }
 
 TEST(PipelineSpec, ColumnRulesNameTablesAndColumns) {

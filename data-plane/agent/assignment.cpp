@@ -74,6 +74,19 @@ absl::StatusOr<bool> DropsColumns(v1::PipelineSpec::DroppedColumns proto) {
     }
 }
 
+absl::StatusOr<config::Codec> CodecOf(v1::PipelineSpec::Codec proto) {
+    switch (proto) {
+        case v1::PipelineSpec::CODEC_UNSPECIFIED:
+        case v1::PipelineSpec::CODEC_NATIVE:
+            return config::Codec::kNative;
+        case v1::PipelineSpec::CODEC_DEBEZIUM_JSON:
+            return config::Codec::kDebeziumJson;
+        default:
+            return Invalid("the codec is none that this worker knows",
+                           "Upgrade the worker, or set codec to native or debezium-json.");
+    }
+}
+
 absl::Status CheckState(const v1::PipelineSpec& spec) {
     switch (spec.desired_state()) {
         case v1::PipelineSpec::DESIRED_STATE_RUNNING:
@@ -176,6 +189,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
     ASSIGN_OR_RETURN(config.drop_columns, DropsColumns(proto.spec().dropped_columns()));
+    ASSIGN_OR_RETURN(config.codec, CodecOf(proto.spec().codec()));
     for (const v1::ColumnRule& rule : proto.spec().columns()) {
         config.columns.push_back({.table = rule.table(),
                                   .include = {rule.include().begin(), rule.include().end()},

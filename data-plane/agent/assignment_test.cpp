@@ -52,6 +52,7 @@ TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     v1::PipelineConfig proto = Pipeline("shop");
     proto.mutable_spec()->mutable_flush()->set_rows(500);
     proto.mutable_spec()->set_refused_values(v1::PipelineSpec::REFUSED_VALUES_TEXT);
+    proto.mutable_spec()->set_codec(v1::PipelineSpec::CODEC_DEBEZIUM_JSON);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_seconds(2);
     proto.mutable_spec()->mutable_flush()->mutable_interval()->set_nanos(500'000'000);
     v1::ColumnRule& rule = *proto.mutable_spec()->add_columns();
@@ -75,6 +76,7 @@ TEST_F(AssignmentTest, EveryFieldOfAPipelineIsTakenOver) {
     EXPECT_EQ(config->source.options.Integer("port"), 7) << "defaults are filled in";
     EXPECT_EQ(config->flush.rows, 500);
     EXPECT_EQ(config->refused, sdk::RefusedValues::kText);
+    EXPECT_EQ(config->codec, config::Codec::kDebeziumJson);
     EXPECT_FALSE(config->flush.bytes.has_value());
     EXPECT_EQ(config->flush.interval, std::chrono::milliseconds(2500));
     EXPECT_FALSE(config->paused);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "data-plane/codec/event_codec.h"
+
 namespace millrace::apply {
 
 /// What a joined record's views point into.
@@ -30,6 +32,9 @@ bool RecordJoins::Unfinished(const std::string& topic) const {
 RecordJoins::Outcome RecordJoins::Take(const std::string& topic, bus::Record& record) {
     if (record.headers.empty() && joins_.empty()) {
         return Outcome::kWhole;
+    }
+    if (!record.Header(codec::kAsideHeader).empty()) {
+        return Outcome::kMore;
     }
     const std::string_view header = record.Header(codec::kPartHeader);
     if (header.empty()) {

@@ -26,7 +26,7 @@ class RecordJoins final {
         /// The record is a whole one: as it was, or joined; or a loose part that nothing can be made of, with
         /// its header.
         kWhole,
-        /// More parts are to come.
+        /// More parts are to come, or it is an aside, which is not for us.
         kMore,
         /// Stop reading the topic; NextWithRoom says when to read it again from this record's offset on.
         kNoRoom,

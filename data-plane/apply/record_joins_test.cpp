@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "data-plane/codec/event_codec.h"
+
 namespace millrace::apply {
 namespace {
 
@@ -31,6 +33,16 @@ class Joins : public testing::Test {
     bus::Record last_;
     bool loose_ = false;
 };
+
+TEST_F(Joins, AnAsideIsPassedOverWholeOrInParts) {
+    bus::Record aside{.offset = 6, .value = "x", .owner = nullptr};
+    aside.headers = {{codec::kAsideHeader, codec::kKeyMoveAside}};
+    EXPECT_EQ(joins_.Take("t", aside), Outcome::kMore);
+    aside.headers.push_back({codec::kPartHeader, "1/3/10"});
+    EXPECT_EQ(joins_.Take("t", aside), Outcome::kMore);
+    EXPECT_FALSE(joins_.Unfinished("t"));
+    EXPECT_EQ(Whole("t", 7).value, "0123456789");
+}
 
 TEST_F(Joins, AWholeRecordIsHandedOnAtTheOffsetOfItsLastPart) {
     bus::Record record = Whole("t", 7);

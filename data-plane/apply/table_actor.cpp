@@ -228,7 +228,7 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
         if (status.ok()) {
             status = folder_.Add(
                 decoded_.event,
-                {record.offset, static_cast<int64_t>(record.key.size() + record.value.size()), record.owner});
+                {record.offset, static_cast<int64_t>(record.key.size() + record.value.size()), OwnerOf(record)});
         }
         if (!status.ok()) {
             if (!folder_.empty()) {
@@ -248,6 +248,15 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             return false;
         }
     }
+}
+
+std::shared_ptr<const void> TableActor::OwnerOf(const bus::Record& record) const {
+    if (decoded_.texts == nullptr) {
+        return record.owner;
+    }
+    // The record is kept too: joined ones count against their budget until they are applied.
+    return std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const std::string>>>(
+        record.owner, decoded_.texts);
 }
 
 absl::Status TableActor::Decode(const bus::Record& record) {

@@ -117,6 +117,8 @@ class TableActor final : public WorkerPool::Job {
     /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate
     /// that is looked for.
     bool PassesOver(const bus::Record& record);
+    /// What keeps the cells of `decoded_` alive, decoded from `record`.
+    [[nodiscard]] std::shared_ptr<const void> OwnerOf(const bus::Record& record) const;
     /// Into `decoded_`.
     absl::Status Decode(const bus::Record& record);
     void Drop(bus::Record& record);

@@ -69,6 +69,9 @@ struct ColumnRule final {
     friend bool operator==(const ColumnRule&, const ColumnRule&) = default;
 };
 
+/// Form of the records in the table topics.
+enum class Codec { kNative, kDebeziumJson };
+
 struct PipelineConfig final {
     /// "tenants/{t}/pipelines/{p}".
     std::string name;
@@ -86,6 +89,7 @@ struct PipelineConfig final {
     /// Columns that the source has dropped wait at the destination for a confirmation, instead of staying for
     /// good.
     bool drop_columns = false;
+    Codec codec = Codec::kNative;
     std::vector<TableOverride> overrides;
     std::vector<ColumnRule> columns;
     /// Rises with every resync of the whole pipeline.

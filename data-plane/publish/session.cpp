@@ -260,10 +260,20 @@ absl::Status Session::InitProducer() {
     return producer_->Init();
 }
 
+std::unique_ptr<codec::EventCodec> Session::MakeCodec() const {
+    if (pipeline_.codec == config::Codec::kNative) {
+        return codec::MakeMillraceCodec();
+    }
+    const auto& options = pipeline_.source.options.values;
+    const auto database = options.find("database");
+    return codec::MakeDebeziumCodec({.name = base::Concat(kafka_.topic_prefix, ".", pipeline_.id),
+                                     .database = database == options.end() ? "" : database->second});
+}
+
 void Session::MakeWriter() {
     const base::Labels labels{{"pipeline", pipeline_.name}};
     writer_ = std::make_unique<TransactionWriter>(
-        *producer_, TransactionWriter::Topics{control_topic_, schema_topic_},
+        *producer_, MakeCodec(), TransactionWriter::Topics{control_topic_, schema_topic_},
         static_cast<size_t>(bus::PartBytes(kafka_)), control_.position,
         metrics_.GetCounter("millrace_publish_commits_total", "Kafka transactions committed by the publisher",
                             labels),

@@ -58,6 +58,7 @@ class Session final {
     absl::Status TakeOver();
     absl::Status StartWhenFree();
     absl::Status InitProducer();
+    [[nodiscard]] std::unique_ptr<codec::EventCodec> MakeCodec() const;
     void MakeWriter();
     absl::Status CopyNewTables();
     absl::Status HoldRefusedTables();

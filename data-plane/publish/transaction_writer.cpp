@@ -1,5 +1,6 @@
 #include "data-plane/publish/transaction_writer.h"
 
+#include <span>
 #include <utility>
 
 #include "base/defect.h"
@@ -37,12 +38,14 @@ absl::Status TooLarge(const sdk::ChangeEvent& event, size_t bytes) {
 
 }  // namespace
 
-TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer, Topics topics, size_t part_bytes,
-                                     StreamPosition durable, base::Counter& commits,
+TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer,
+                                     std::unique_ptr<codec::EventCodec> codec, Topics topics,
+                                     size_t part_bytes, StreamPosition durable, base::Counter& commits,
                                      base::Histogram& commit_seconds)
     : producer_(producer),
       topics_(std::move(topics)),
       part_bytes_(part_bytes),
+      codec_(std::move(codec)),
       pending_(durable),
       durable_(std::move(durable)),
       commits_(commits),
@@ -85,6 +88,7 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
 }
 
 absl::Status TransactionWriter::Produce(const sdk::ChangeEvent& event, const std::string& topic) {
+    RETURN_IF_ERROR(ProduceAside(event, topic));
     codec_->Encode(event, key_, value_);
     if (value_.size() > codec::kMaxRecordBytes) {
         return TooLarge(event, value_.size());
@@ -105,16 +109,31 @@ absl::Status TransactionWriter::Produce(const sdk::ChangeEvent& event, const std
     return status;
 }
 
-absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t timestamp_ms) {
+absl::Status TransactionWriter::ProduceAside(const sdk::ChangeEvent& event, const std::string& topic) {
+    if (!codec_->EncodeAside(event, key_, value_)) {
+        return absl::OkStatus();
+    }
+    if (value_.size() > codec::kMaxRecordBytes) {
+        return TooLarge(event, value_.size());
+    }
+    open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
+    return ProduceValue(topic, event.commit_time_us / 1000, codec::kKeyMoveAside);
+}
+
+absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t timestamp_ms,
+                                             std::string_view aside) {
+    const size_t asides = aside.empty() ? 0 : 1;
     if (value_.size() <= part_bytes_) {
-        return producer_.Produce(topic, key_, value_, timestamp_ms);
+        const bus::RecordHeader headers[] = {{codec::kAsideHeader, aside}};
+        return producer_.Produce(topic, key_, value_, timestamp_ms, std::span(headers).first(asides));
     }
     const uint64_t count = codec::PartCount(value_.size(), part_bytes_);
     for (uint64_t index = 1; index <= count; ++index) {
         const std::string header = codec::PartHeader({index, count, value_.size()});
-        const bus::RecordHeader headers[] = {{codec::kPartHeader, header}};
+        const bus::RecordHeader headers[] = {{codec::kPartHeader, header}, {codec::kAsideHeader, aside}};
         const std::string_view part = std::string_view(value_).substr((index - 1) * part_bytes_, part_bytes_);
-        RETURN_IF_ERROR(producer_.Produce(topic, key_, part, timestamp_ms, headers));
+        RETURN_IF_ERROR(
+            producer_.Produce(topic, key_, part, timestamp_ms, std::span(headers).first(1 + asides)));
         MILLRACE_FAILPOINT("publish.after_part");
     }
     value_ = std::string();  // Few records are as large: its memory is not kept for the next.

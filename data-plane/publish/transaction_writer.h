@@ -26,8 +26,8 @@ class TransactionWriter final {
     };
 
     /// A record's value beyond `part_bytes` is split.
-    TransactionWriter(bus::TransactionalProducer& producer, Topics topics, size_t part_bytes,
-                      StreamPosition durable, base::Counter& commits, base::Histogram& commit_seconds);
+    TransactionWriter(bus::TransactionalProducer& producer, std::unique_ptr<codec::EventCodec> codec,
+                      Topics topics, size_t part_bytes, StreamPosition durable, base::Counter& commits, base::Histogram& commit_seconds);
 
     /// Adds a change to the open transaction (begins one if none is open), its schema before it when this
     /// session has not written that schema yet. All parts of a split record come into the same transaction.
@@ -54,13 +54,15 @@ class TransactionWriter final {
  private:
     absl::Status EnsureBegun();
     absl::Status Produce(const sdk::ChangeEvent& event, const std::string& topic);
-    absl::Status ProduceValue(const std::string& topic, int64_t timestamp_ms);
+    absl::Status ProduceAside(const sdk::ChangeEvent& event, const std::string& topic);
+    /// `aside` is the value of that header; empty for the record itself.
+    absl::Status ProduceValue(const std::string& topic, int64_t timestamp_ms, std::string_view aside = {});
     void Blame(const std::string& topic);
 
     bus::TransactionalProducer& producer_;
     const Topics topics_;
     const size_t part_bytes_;
-    std::unique_ptr<codec::EventCodec> codec_ = codec::MakeMillraceCodec();
+    const std::unique_ptr<codec::EventCodec> codec_;
     StreamPosition pending_;
     StreamPosition durable_;
     std::unordered_set<uint64_t> written_schemas_;

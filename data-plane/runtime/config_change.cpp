@@ -22,7 +22,7 @@ bool SameFlushRules(const config::FlushRules& a, const config::FlushRules& b) {
 ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::PipelineConfig& after) {
     const bool same = before.uid == after.uid && before.id == after.id && before.removed == after.removed &&
                       before.refused == after.refused && before.drop_columns == after.drop_columns &&
-                      before.columns == after.columns &&
+                      before.columns == after.columns && before.codec == after.codec &&
                       before.selection.tables == after.selection.tables &&
                       before.selection.exclude == after.selection.exclude &&
                       before.selection.keys == after.selection.keys &&

@@ -197,6 +197,7 @@ TEST(CompareConfigs, TellsHotChangesFromRestarts) {
              [](C& c) { c.uid = "x"; }, [](C& c) { c.id = "x"; }, [](C& c) { c.removed = true; },
              [](C& c) { c.selection.tables = {"public.*"}; },
              [](C& c) { c.selection.exclude = {"public.*"}; },
+             [](C& c) { c.codec = config::Codec::kDebeziumJson; },
              [](C& c) { c.selection.keys["public.t"] = "k"; }, [](C& c) { c.source.type = "x"; },
              [](C& c) { c.source.options.values["host"] = "x"; },
              [](C& c) { c.source.options.secrets["password"] = base::Secret("x"); },

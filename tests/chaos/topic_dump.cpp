@@ -182,8 +182,11 @@ class Dump final {
         return absl::OkStatus();
     }
 
-    // A split record is shown as one, at the offset of its last part.
+    // Asides are passed over. A split record is shown as one, at the offset of its last part.
     absl::Status TakeRecord(const std::string& topic, const bus::Record& record) {
+        if (!record.Header(codec::kAsideHeader).empty()) {
+            return absl::OkStatus();
+        }
         codec::PartJoiner& joiner = joiners_[topic];
         const std::string_view header = record.Header(codec::kPartHeader);
         if (header.empty()) {

@@ -129,6 +129,11 @@ class ApplyKafka : public testing::Test {
 
     void Produce(size_t table, sdk::ChangeEvent event) {
         event.commit_time_us = SystemClock().WallMicros();
+        if (codec_->EncodeAside(event, key_, value_)) {
+            const bus::RecordHeader headers[] = {{codec::kAsideHeader, codec::kKeyMoveAside}};
+            ASSERT_TRUE(producer_->Produce(tables_[table], key_, value_, 0, headers).ok());
+            ++asides_;
+        }
         codec_->Encode(event, key_, value_);
         const absl::Status status =
             producer_->Produce(tables_[table], key_, value_, event.commit_time_us / 1000);
@@ -216,6 +221,7 @@ class ApplyKafka : public testing::Test {
     std::vector<sdk::SchemaPtr> schemas_;
     std::vector<std::unique_ptr<SourceModel>> models_;
     std::mt19937 random_{42};
+    int asides_ = 0;
 };
 
 TEST_F(ApplyKafka, TwoConsumersShareTheTablesAndHandThemOver) {
@@ -255,6 +261,27 @@ TEST_F(ApplyKafka, TwoConsumersShareTheTablesAndHandThemOver) {
         EXPECT_EQ(facts.lag_seconds, 0);
     }
     EXPECT_TRUE(second.consumer.health().ok()) << second.consumer.health();
+}
+
+TEST_F(ApplyKafka, RecordsOfBothFormsInOneTopic) {
+    MakeTables(4);
+    MemoryStore store;
+    auto worker = std::make_unique<Worker>(kafka_, id_, "first", store);
+    ASSERT_TRUE(worker->consumer.Start().ok());
+    for (int i = 0; i < 20; ++i) {
+        codec_ = i % 3 == 1 ? codec::MakeMillraceCodec()
+                            : codec::MakeDebeziumCodec({.name = "millrace." + id_, .database = "d"});
+        ProduceTransaction(100);
+    }
+    EXPECT_GT(asides_, 0) << "there was no key move";
+    EXPECT_TRUE(Eventually(30s, [&] { return AllRowsRight(store); }));
+    EXPECT_TRUE(worker->consumer.Stop(10s).ok());
+    // From the checkpoints, before which such a record stands.
+    worker = std::make_unique<Worker>(kafka_, id_, "second", store);
+    ASSERT_TRUE(worker->consumer.Start().ok());
+    ProduceTransaction(100);
+    EXPECT_TRUE(Eventually(30s, [&] { return AllRowsRight(store); }));
+    EXPECT_TRUE(Eventually(20s, [&] { return CaughtUp(); }));
 }
 
 // The other process of the next test: applies until it is killed.

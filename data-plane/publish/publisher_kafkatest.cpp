@@ -103,6 +103,7 @@ class PublisherTest : public testing::Test {
                 EXPECT_TRUE(joiner.empty()) << "parts follow each other";
                 codec::DecodedEvent decoded;
                 EXPECT_TRUE(codec->Decode(value, schemas, decoded).ok());
+                json_ += value.starts_with('{') ? 1 : 0;
                 const sdk::ChangeEvent& change = decoded.event;
                 const sdk::RowView row = change.after.empty() ? change.before : change.after;
                 seen.push_back({change.op, change.position, change.generation,
@@ -130,6 +131,8 @@ class PublisherTest : public testing::Test {
 
     ScriptedDatabase database_{{"a", "b"}};
     int parts_ = 0;
+    /// Records of Debezium's form.
+    size_t json_ = 0;
     base::Metrics metrics_;
     config::KafkaConfig kafka_;
     config::PipelineConfig pipeline_;
@@ -147,6 +150,24 @@ TEST_F(PublisherTest, CopiesThenStreams) {
     EXPECT_EQ(Ids("b"), (std::vector<std::string>{"x"}));
     EXPECT_EQ(Read("b").front().op, sdk::Op::kTruncate) << "an empty table announces its schema";
     EXPECT_EQ(publisher_->Facts().state, PublisherState::kStreaming);
+}
+
+TEST_F(PublisherTest, TheCodecMayChangeBetweenSessions) {
+    database_.Commit({{.table = "a", .id = "1"}});
+    pipeline_.codec = config::Codec::kDebeziumJson;
+    Run();
+    AwaitDurable(database_.Commit({{.table = "a", .id = "2"}}));
+    Stop();
+    const size_t copied = Read("a").size();
+    EXPECT_EQ(json_, copied);
+    EXPECT_EQ(Ids("a"), (std::vector<std::string>{"1", "2"}));
+    pipeline_.codec = config::Codec::kNative;
+    Run();
+    AwaitDurable(database_.Commit({{.table = "a", .id = "3"}}));
+    json_ = 0;
+    const size_t all = Read("a").size();
+    EXPECT_EQ(json_, all - 1) << "the last one alone is native";
+    EXPECT_EQ(Ids("a"), (std::vector<std::string>{"1", "2", "3"}));
 }
 
 TEST_F(PublisherTest, ATableWhoseRowsWereRewrittenIsCopiedAnewAndNothingIsPublishedInBetween) {

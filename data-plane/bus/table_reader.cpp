@@ -48,7 +48,7 @@ KafkaProperties Fixed(const std::string& group) {
             {"enable.auto.commit", "false"},
             {"enable.auto.offset.store", "false"},
             {"auto.offset.reset", "error"},
-            {"isolation.level", MILLRACE_DEFECT("read-uncommitted", 1) ? "read_uncommitted" : "read_committed"},
+            {"isolation.level", "read_committed"},
             {"enable.partition.eof", "true"}};
 }
 

@@ -189,7 +189,8 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
             Recovered();
             Enter(TableState::kLive);
         }
-        return std::nullopt;
+        // It waited for the proof, and nothing else may come that would wake the table.
+        return replay_due_ && !seeking_ && !proving_ ? std::optional(now) : std::nullopt;
     }
     const std::optional<TimePoint> due = policy_.Due(HeldNow(), now, port_.UnderPressure());
     return *due <= now ? SealAndApply(now) : due;

@@ -217,6 +217,16 @@ TEST_F(TableOrdersTest, AnAnswerToARewindThatIsLostIsFoundOut) {
     EXPECT_EQ(Table().checkpoint.next_offset, 11);
 }
 
+TEST_F(TableOrdersTest, AReplayThatAnotherWorkerDiedOfIsDoneThoughNoRecordComes) {
+    ProduceInserts(0, 3);
+    Start();
+    Run();
+    Start();
+    actor_->Order({.replay_counter = 1});
+    Run();
+    EXPECT_EQ(Facts().replay_counter, 1);
+}
+
 TEST_F(TableOrdersTest, ARecordThatHasLeftKafkaExactlyUpToTheCheckpointProvesNothing) {
     ProduceInserts(0, 3);
     Start();

@@ -2,7 +2,17 @@
 
 import pytest
 
-from harness import Millrace
+from harness import FULL, Millrace
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: fetches or takes too much for a short round; `tests/run --full` runs it")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not FULL:
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("full")])
+        items[:] = [i for i in items if not i.get_closest_marker("full")]
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ class Sink:
         return self.log.read_text(errors="replace")[-4000:]
 
 
-@pytest.mark.skipif(not FULL, reason="fetches Kafka Connect; tests/run --full")
+@pytest.mark.full
 def test_debeziums_jdbc_sink_reads_the_topics(millrace):
     name = "peer"
     for server, database in (("source", name), ("destination", name), ("destination", "sink")):

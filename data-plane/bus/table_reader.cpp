@@ -351,6 +351,7 @@ absl::Status TableReader::Remove(const std::string& topic) {
     }
     const absl::Status status = impl_->Unassign(topic, *found);
     impl_->positions.Erase(topic);
+    impl_->applied.Forget(topic);
     return status;
 }
 

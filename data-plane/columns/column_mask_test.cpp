@@ -43,6 +43,28 @@ class Mask : public testing::Test {
     int asked_ = 0;
 };
 
+TEST_F(Mask, WhatOlderRowsHaveInAColumnIsHashedLikeAnyOtherValue) {
+    ColumnMask mask = Make(rules_);
+    sdk::TableSchema added = *People(present_);
+    added.columns[1].fill = "a secret default";
+    added.columns[2].fill = "a@b";
+    added.columns[2].labels = {"a@b"};
+    added.columns[3].fill = "18";
+    const auto schema = std::make_shared<const sdk::TableSchema>(added);
+    const std::vector<Cell> after = {Cell::Value("1"), Cell::Value("s"), Cell::Value("a@b"), Cell::Value("18")};
+    sdk::ChangeEvent event;
+    event.op = sdk::Op::kInsert;
+    event.schema = schema;
+    event.after = after;
+    const auto masked = mask.Apply(event);
+    ASSERT_TRUE(masked.ok()) << masked.status();
+    const std::vector<sdk::Column>& columns = (*masked)->schema->columns;
+    ASSERT_EQ(columns.size(), 3U);
+    EXPECT_EQ(columns[1].fill, (*masked)->after[1].text()) << "the same input, the same hash";
+    EXPECT_TRUE(columns[1].labels.empty());
+    EXPECT_EQ(columns[2].fill, "18");
+}
+
 TEST_F(Mask, LeavesOutAndHashes) {
     ColumnMask mask = Make(rules_);
     const sdk::SchemaPtr schema = People(present_);

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "data-plane/codec/event_codec.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/same_rows.h"
 
 namespace {
 
@@ -27,18 +28,6 @@ absl::StatusOr<sdk::SchemaPtr> SchemaOf(uint64_t id) {
     return schema;
 }
 
-bool Same(sdk::RowView a, sdk::RowView b) {
-    if (a.size() != b.size()) {
-        return false;
-    }
-    for (size_t i = 0; i < a.size(); ++i) {
-        if (a[i].state() != b[i].state() || (a[i].is_value() && a[i].text() != b[i].text())) {
-            return false;
-        }
-    }
-    return true;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -59,8 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::Require(codec->Decode(value, SchemaOf, second).ok(), "what was written can be read");
     fuzz::Require(second.event.op == event.op && second.event.position == event.position &&
                       second.event.commit_time_us == event.commit_time_us && second.event.xid == event.xid &&
-                      second.event.generation == event.generation && Same(second.event.after, event.after) &&
-                      Same(second.event.before, event.before),
+                      second.event.generation == event.generation && fuzz::Same(second.event.after, event.after) &&
+                      fuzz::Same(second.event.before, event.before),
                   "a change is the same after writing and reading");
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "data-plane/codec/event_codec.h"
 #include "data-plane/codec/json_text.h"
 #include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/same_rows.h"
 
 namespace {
 
@@ -41,18 +42,6 @@ absl::StatusOr<sdk::SchemaPtr> SchemaOf(uint64_t id) {
     return schema;
 }
 
-bool Same(sdk::RowView a, sdk::RowView b) {
-    if (a.size() != b.size()) {
-        return false;
-    }
-    for (size_t i = 0; i < a.size(); ++i) {
-        if (a[i].state() != b[i].state() || (a[i].is_value() && a[i].text() != b[i].text())) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void Record(const std::string& bytes) {
     static const auto codec = codec::MakeDebeziumCodec({.name = "millrace.fuzz", .database = "fuzz"});
     codec::DecodedEvent first;
@@ -68,7 +57,7 @@ void Record(const std::string& bytes) {
     fuzz::Require(second.event.op == first.event.op && second.event.position == first.event.position &&
                       second.event.commit_time_us == first.event.commit_time_us &&
                       second.event.xid == first.event.xid && second.event.generation == first.event.generation &&
-                      Same(second.event.after, first.event.after) && Same(second.event.before, first.event.before),
+                      fuzz::Same(second.event.after, first.event.after) && fuzz::Same(second.event.before, first.event.before),
                   "a change is the same after writing and reading");
 }
 

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include <algorithm>
 #include <chrono>
@@ -53,6 +54,27 @@ TEST_F(DestinationFaults, ALockedTableGivesTheConnectionBackAndIsRepeated) {
     EXPECT_EQ(base::ReasonOf(refused.status()), "TABLE_LOCKED");
     database_.Execute("ROLLBACK");
     ExpectOk(writer->Apply(batch));
+    EXPECT_EQ(Count(), "2");
+}
+
+// What a worker leaves behind that is stopped, or cut off without a word, while it sends rows: for the server its session
+// is busy, and no timeout of a server ends it.
+TEST_F(DestinationFaults, AWriterThatStallsInTheMiddleOfACopyLosesItsTable) {
+    const auto writer = OpenWriter(*destination_, *schema_);
+    ExpectOk(writer->Apply(BatchBuilder(schema_).Full({"1", "a", "x"}).Build(0, 1)));
+    auto stalled = base::PqConnection::Connect(database_.parameters());
+    ASSERT_TRUE(stalled.ok()) << stalled.status();
+    ASSERT_TRUE((*stalled)->Execute("BEGIN; UPDATE _millrace.checkpoints SET next_offset = 2").ok());
+    PGresult* const copying = ::PQexec((*stalled)->raw(), "COPY shop.orders FROM STDIN");
+    ASSERT_EQ(::PQresultStatus(copying), PGRES_COPY_IN);
+    ::PQclear(copying);
+    ASSERT_EQ(::PQputCopyData((*stalled)->raw(), "2\tb\ty\n", 6), 1);
+    ASSERT_EQ(::PQflush((*stalled)->raw()), 0);
+    const auto newer = OpenWriter(*destination_, *schema_);
+    ExpectOk(newer->Apply(BatchBuilder(schema_).Full({"2", "c", "z"}).Build(1, 2)));
+    EXPECT_EQ(database_.Query("SELECT v FROM shop.orders WHERE id = 2"),
+              (std::vector<std::vector<std::optional<std::string>>>{{"c"}}));
+    ::PQputCopyEnd((*stalled)->raw(), nullptr);
     EXPECT_EQ(Count(), "2");
 }
 

@@ -20,6 +20,13 @@ std::string PostgresDialect::TextIndex(std::string_view name, std::string_view t
                         column, ")");
 }
 
+std::string PostgresDialect::EndStalledHolders(std::string_view table, std::string_view where) const {
+    // A row's xmax is the transaction that is changing it.
+    return base::Concat("SELECT pg_catalog.pg_terminate_backend(a.pid) FROM ", table,
+                        " c JOIN pg_catalog.pg_stat_activity a ON a.backend_xid = c.xmax", where,
+                        " AND a.wait_event = 'ClientRead' AND a.usename = current_user");
+}
+
 std::string PostgresDialect::DdlLock() const {
     // IF NOT EXISTS does not keep two sessions that create the same object from colliding. The number is
     // "millrace" in ASCII: one lock for the DDL of all pipelines in a database.

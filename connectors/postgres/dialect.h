@@ -20,6 +20,7 @@ class PostgresDialect final : public sql::Dialect {
     [[nodiscard]] std::string UnsignedType() const override { return "numeric(20)"; }
     [[nodiscard]] bool IndexesKeys() const override { return true; }
     [[nodiscard]] std::string DdlLock() const override;
+    [[nodiscard]] std::string EndStalledHolders(std::string_view table, std::string_view where) const override;
     [[nodiscard]] std::string TextIndex(std::string_view name, std::string_view table,
                                         std::string_view column) const override;
     [[nodiscard]] size_t MaxColumns() const override { return 1600; }

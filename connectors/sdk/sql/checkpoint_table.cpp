@@ -80,6 +80,19 @@ absl::Status CheckpointTable::Create() {
 
 absl::StatusOr<sdk::Checkpoint> CheckpointTable::TakeOver(const sdk::StreamId& stream,
                                                           const sdk::TableTarget& target) {
+    auto checkpoint = RaiseEpoch(stream, target);
+    const std::string ending = dialect_.EndStalledHolders(Name(), Where(stream));
+    if (!absl::IsUnavailable(checkpoint.status()) || ending.empty()) {
+        return checkpoint;
+    }
+    session_.Rollback();
+    const auto ended = session_.Query(ending);
+    // The connection may be what was lost, or there is nothing to end: then the first error says more.
+    return ended.ok() && !ended->empty() ? RaiseEpoch(stream, target) : checkpoint;
+}
+
+absl::StatusOr<sdk::Checkpoint> CheckpointTable::RaiseEpoch(const sdk::StreamId& stream,
+                                                            const sdk::TableTarget& target) {
     const auto text = [this](std::string_view value) { return dialect_.QuoteLiteral(value); };
     RETURN_IF_ERROR(session_.Begin());
     RETURN_IF_ERROR(

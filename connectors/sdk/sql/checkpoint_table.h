@@ -29,7 +29,8 @@ class CheckpointTable final {
     /// exist.
     absl::Status Ensure();
 
-    /// In a transaction of its own: makes the row if it is missing and raises its epoch.
+    /// In a transaction of its own: makes the row if it is missing and raises its epoch. An older writer that holds the row
+    /// but was stopped or cut off in the middle of its batch loses its session, where the database lets us.
     absl::StatusOr<sdk::Checkpoint> TakeOver(const sdk::StreamId& stream, const sdk::TableTarget& target);
 
     /// In the caller's transaction: moves the row from `known` to the end of `batch`, under the epoch of
@@ -54,6 +55,7 @@ class CheckpointTable final {
     [[nodiscard]] std::string Name() const;
     [[nodiscard]] std::string Where(const sdk::StreamId& stream) const;
     absl::Status Create();
+    absl::StatusOr<sdk::Checkpoint> RaiseEpoch(const sdk::StreamId& stream, const sdk::TableTarget& target);
 
     SqlSession& session_;
     const Dialect& dialect_;

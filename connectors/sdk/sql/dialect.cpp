@@ -39,6 +39,10 @@ std::string Dialect::UnderlyingType(const sdk::Column& /*column*/) const {
     return "";
 }
 
+std::string Dialect::EndStalledHolders(std::string_view /*table*/, std::string_view /*where*/) const {
+    return "";
+}
+
 std::string Dialect::TextIndex(std::string_view /*name*/, std::string_view /*table*/,
                                std::string_view /*column*/) const {
     return "";

@@ -63,6 +63,10 @@ class Dialect {
     /// such thing or where a conflict comes back as Aborted.
     [[nodiscard]] virtual std::string DdlLock() const { return ""; }
 
+    /// A query that ends the sessions, of our own role, that changed a row of `table` (quoted already) under `where`, have
+    /// not committed and wait for their client; a row for each. "" (default) where no session can be ended.
+    [[nodiscard]] virtual std::string EndStalledHolders(std::string_view table, std::string_view where) const;
+
     /// A statement that makes an index for finding long texts of `column` of `table` (quoted already); ""
     /// (default) where scanning is as good.
     [[nodiscard]] virtual std::string TextIndex(std::string_view name, std::string_view table,

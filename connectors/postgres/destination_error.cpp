@@ -93,6 +93,16 @@ absl::Status DestinationError(const absl::Status& status, const Whereabouts& whe
             "Drop unique constraints that the source's table does not have, or empty the table "
             "if rows were written to it by others.");
     }
+    if (sqlstate == "0A000" && absl::StrContains(base::ToAbsl(message), "foreign key")) {
+        return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,
+                               "Drop the foreign keys that refer to the table in the destination: tables are written one by "
+                               "one there.");
+    }
+    // A row without a partition breaks no constraint that has a name.
+    if (sqlstate == "23514" && !absl::StrContains(base::ToAbsl(message), ", constraint ")) {
+        return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,
+                               "Make a partition for these rows in the destination, or a default partition.");
+    }
     if (sqlstate.substr(0, 2) == "23") {
         return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,
                                "Drop constraints of the destination's table that are not its primary key.");

@@ -1,12 +1,16 @@
 #include "connectors/postgres/destination_error.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/pq.h"
 #include "base/status.h"
+#include "base/text.h"
 
 namespace millrace::postgres {
 namespace {
+
+using ::testing::HasSubstr;
 
 const Whereabouts kWhere{.database = "ware house", .role = "loader"};
 
@@ -56,6 +60,16 @@ TEST(DestinationError, ConstraintsHoldTheTable) {
     EXPECT_EQ(base::ReasonOf(Of("23505")), "KEY_CONFLICT");
     EXPECT_EQ(base::ReasonOf(Of("23503")), "CONSTRAINT_VIOLATED");
     EXPECT_TRUE(absl::IsFailedPrecondition(Of("23514")));
+    const auto remedy = [](std::string_view objects) {
+        const std::string message = base::Concat("a row violates a constraint (SQLSTATE 23514) at schema s, table t", objects);
+        return base::RemedyOf(DestinationError(
+            base::MakeError(absl::StatusCode::kFailedPrecondition, "SQLSTATE_23514", message), kWhere));
+    };
+    EXPECT_THAT(remedy(""), HasSubstr("default partition"));
+    EXPECT_THAT(remedy(", constraint positive"), HasSubstr("Drop constraints"));
+    const absl::Status referred = Of("0A000", "cannot truncate a table referenced in a foreign key constraint");
+    EXPECT_EQ(base::ReasonOf(referred), "CONSTRAINT_VIOLATED");
+    EXPECT_THAT(base::RemedyOf(referred), HasSubstr("foreign keys"));
 }
 
 TEST(DestinationError, OthersPassUnchanged) {

@@ -30,7 +30,7 @@ constexpr const char* kSettings =
     "extra_float_digits = 3;"
     " SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';"
     " SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '15s';"
-    " SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'; SET lc_monetary = 'C'";
+    " SET array_nulls = on; SET client_min_messages = 'error'; SET jit = off; SET xmloption = 'content'; SET lc_monetary = 'C'";
 
 std::string Keyword(const char* text) {
     return text == nullptr ? std::string() : std::string(text);
@@ -219,7 +219,7 @@ absl::StatusOr<std::optional<sql::TableShape>> SqlSession::Describe(const sdk::T
         Run(base::Concat(
             "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,"
             " a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '',"
-            " coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0), k.conname"
+            " coalesce(pg_catalog.array_position(k.conkey, a.attnum), 0), k.conname, c.relkind IN ('v', 'm')"
             " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
             " LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'"
             " LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
@@ -229,6 +229,12 @@ absl::StatusOr<std::optional<sql::TableShape>> SqlSession::Describe(const sdk::T
             " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY a.attnum")));
     if (result.rows() == 0) {
         return std::nullopt;
+    }
+    if (result.GetBool(0, 6)) {
+        return base::MakeError(
+            absl::StatusCode::kFailedPrecondition, "NAME_CLASH",
+            base::Concat("table ", table.DisplayName(), " cannot be made in the destination: a view of that name exists"),
+            "Drop or rename the view, or choose another database.");
     }
     sql::TableShape shape;
     for (int row = 0; row < result.rows(); ++row) {

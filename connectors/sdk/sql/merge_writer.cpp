@@ -1,7 +1,9 @@
 #include "connectors/sdk/sql/merge_writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -23,6 +25,8 @@ namespace {
 // Above this a script of literals costs the server more than a stage does.
 constexpr size_t kInlineBytes = 64 * 1024;
 constexpr int64_t kReplayLetters = 500;
+constexpr int kConflictTries = 5;
+constexpr std::chrono::milliseconds kConflictPause{10};
 
 absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
@@ -32,6 +36,18 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
 // literals has no column, while that of a load has one.
 bool MayHealOrTellMore(const absl::Status& status) {
     return absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+}
+
+/// Two tables that are made at the same time may get into each other's way where the database locks nothing beforehand.
+template <typename Attempt>
+auto RepeatOnConflict(SqlSession& session, const Attempt& attempt) {
+    auto result = attempt();
+    for (int tries = 0; tries < kConflictTries && base::ReasonOf(result.status()) == "CONFLICT"; ++tries) {
+        session.Rollback();
+        std::this_thread::sleep_for(kConflictPause * (tries + 1));
+        result = attempt();
+    }
+    return result;
 }
 
 /// The next letters, never a part of those of one key.
@@ -57,7 +73,7 @@ MergeWriter::MergeWriter(SessionProvider& sessions, const Dialect& dialect, sdk:
 
 absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
     ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
-    auto checkpoint = TakeOverWith(*session);
+    auto checkpoint = RepeatOnConflict(*session, [&] { return TakeOverWith(*session); });
     if (!checkpoint.ok()) {
         session->Rollback();
         return base::Annotate(checkpoint.status(), base::Concat("taking over ", target_.DisplayName()));
@@ -92,7 +108,13 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
     }
     ASSIGN_OR_RETURN(const BatchProfile profile, ProfileBatch(batch));
     ASSIGN_OR_RETURN(const SessionLease session, sessions_.Acquire());
-    auto result = ApplyWith(*session, batch, profile, Care::kQuick);
+    auto result = RepeatOnConflict(*session, [&] {
+        auto applied = ApplyWith(*session, batch, profile, Care::kQuick);
+        if (base::ReasonOf(applied.status()) == "CONFLICT") {
+            prepared_.reset();
+        }
+        return applied;
+    });
     if (!result.ok() && MayHealOrTellMore(result.status())) {
         session->Rollback();
         prepared_.reset();

@@ -275,6 +275,13 @@ class Evolution final {
         const auto found = std::find_if(existing_.columns.begin(), existing_.columns.end(),
                                         [&](const auto& other) { return other.name == column.name; });
         if (found == existing_.columns.end()) {
+            if (!wanted_.emptied && WasThere(column)) {
+                return base::MakeError(
+                    absl::StatusCode::kFailedPrecondition, "COLUMN_MISSING",
+                    base::Concat("column \"", column.name, "\" of ", wanted_.target.DisplayName(),
+                                 " has gone from the destination, and with it the values applied so far"),
+                    "Restore it there, or copy the table anew: `millrace table resync`");
+            }
             AddColumn(column);
             return absl::OkStatus();
         }
@@ -310,6 +317,14 @@ class Evolution final {
             base::Concat("Change it there (", alter_, "ALTER COLUMN ", dialect_.QuoteIdentifier(column.name),
                          " TYPE ", column.type,
                          " USING …), or rename it there to let a new column be added."));
+    }
+
+    // Somebody took it away. One whose type is another now may have been moved out of the way for it (TYPE_CHANGED).
+    [[nodiscard]] bool WasThere(const WantedTable::Column& column) const {
+        return std::ranges::any_of(written_, [&](const WrittenColumn& earlier) {
+            return column.source_id != 0 && earlier.source_id == column.source_id && !earlier.dropped &&
+                   earlier.type == column.type;
+        });
     }
 
     // Rows that stand there are older than the column: they have in it what such rows have at the source.

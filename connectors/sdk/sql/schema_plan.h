@@ -61,7 +61,7 @@ struct SchemaPlan final {
 
 /// `written`: what this stream wrote the existing columns from; a column of the source that had another name
 /// then is renamed. FailedPrecondition, reason TYPE_CHANGED, naming column, both types and what to run;
-/// reason NAME_TAKEN: the new name of a column is that of one that is not ours.
+/// reason COLUMN_MISSING: one that was written has gone; reason NAME_TAKEN: the new name of a column is that of one that is not ours.
 absl::StatusOr<SchemaPlan> PlanSchema(const Dialect& dialect, const WantedTable& wanted,
                                       const std::optional<TableShape>& existing, bool schema_exists,
                                       const WrittenColumns& written = {});

@@ -241,5 +241,24 @@ TEST_P(DestinationConformance, ATableThatWasDroppedIsNotMadeAnewInSilence) {
     EXPECT_EQ(ReadRows(*schema), (Rows{{"2", "b", "2.00", "y"}}));
 }
 
+TEST_P(DestinationConformance, AColumnThatWasDroppedIsNotMadeAnewInSilence) {
+    std::vector<Column> columns = {MakeColumn("id", "bigint", 1), MakeColumn("v", "text")};
+    columns[0].source_id = 1;
+    columns[1].source_id = 2;
+    const SchemaPtr schema = MakeSchema("narrowed", columns);
+    const auto writer = Open(schema);
+    Apply(*writer, BatchBuilder(schema).Full({"1", "a"}).Build(0, 1));
+    database_->Execute("ALTER TABLE shop.narrowed DROP COLUMN v");
+    const auto refused = writer->Apply(BatchBuilder(schema).Full({"2", "b"}).Build(1, 2));
+    ASSERT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
+    EXPECT_EQ(base::ReasonOf(refused.status()), "COLUMN_MISSING");
+    database_->Execute("ALTER TABLE shop.narrowed ADD COLUMN v TEXT");
+    Apply(*writer, BatchBuilder(schema).Full({"2", "b"}).Build(1, 2));
+    EXPECT_EQ(ReadRows(*schema), (Rows{{"1", std::nullopt}, {"2", "b"}})) << "what was put back there is the user's";
+    database_->Execute("ALTER TABLE shop.narrowed DROP COLUMN v");
+    Apply(*writer, BatchBuilder(schema).TruncateFirst().Full({"3", "c"}).Build(2, 3));
+    EXPECT_EQ(ReadRows(*schema), (Rows{{"3", "c"}}));
+}
+
 }  // namespace
 }  // namespace millrace::sdk::testing

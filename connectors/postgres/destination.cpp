@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "connectors/postgres/dialect.h"
 #include "connectors/postgres/options.h"
+#include "connectors/postgres/session.h"
 #include "connectors/postgres/session_pool.h"
 #include "connectors/sdk/sql/merge_writer.h"
 #include "connectors/sdk/sql/preflight.h"
@@ -33,6 +34,12 @@ class PostgresDestination final : public sdk::Destination {
         sdk::Findings checks = sql::CheckDestination(**session, dialect_, stream, tables);
         std::move(checks.begin(), checks.end(), std::back_inserter(findings));
         return findings;
+    }
+
+    absl::StatusOr<std::string> Place() override {
+        ASSIGN_OR_RETURN(const sql::SessionLease session, sessions_.Acquire());
+        ASSIGN_OR_RETURN(const auto rows, session->Query(std::string(kPlaceSql)));
+        return rows.at(0).at(0).value_or("");
     }
 
     absl::StatusOr<std::unique_ptr<sdk::TableWriter>> OpenTable(const sdk::TableTarget& target,

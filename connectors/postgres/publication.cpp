@@ -1,6 +1,7 @@
 #include "connectors/postgres/publication.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -220,6 +221,30 @@ absl::Status PreparePublications(base::PqConnection& session, const ObjectNames&
     }
     base::LogInfo("publications changed",
                   {{"publication", names.publication}, {"statements", statements.size()}});
+    return absl::OkStatus();
+}
+
+absl::Status ReadStreamEntries(base::PqConnection& session, const ObjectNames& names,
+                               std::vector<sdk::SourceTable>& tables) {
+    // A table that is taken out and put back gets a new entry, a publication whose options are changed a new row version.
+    ASSIGN_OR_RETURN(
+        const base::PqResult result,
+        session.ExecuteParams(
+            base::Concat("SELECT r.prrelid, p.pubname = $1, hashtextextended(concat_ws(':', r.oid, p.oid, p.xmin), 0) "
+                         "FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid "
+                         "WHERE p.pubname IN ($1, $2) AND p.pubinsert AND p.pubtruncate "
+                         "AND p.pubupdate = (p.pubname = $1) AND p.pubdelete = (p.pubname = $1)",
+                         session.server_version() >= 130000 ? " AND p.pubviaroot" : ""),
+            {names.publication, names.append_publication}));
+    std::map<std::pair<uint64_t, bool>, uint64_t> entries;
+    for (int row = 0; row < result.rows(); ++row) {
+        entries[{static_cast<uint64_t>(result.GetInt(row, 0)), result.GetBool(row, 1)}] =
+            static_cast<uint64_t>(result.GetInt(row, 2)) | 1U;
+    }
+    for (sdk::SourceTable& table : tables) {
+        const auto found = entries.find({table.id, !table.key.empty()});
+        table.stream_entry = found == entries.end() ? 0 : found->second;
+    }
     return absl::OkStatus();
 }
 

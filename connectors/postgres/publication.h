@@ -24,6 +24,10 @@ absl::Status PreparePublications(base::PqConnection& session, const ObjectNames&
                                  const std::vector<sdk::SourceTable>& tables);
 
 /// Drops those of ours that this role may drop; one that an owner made for us stays.
+/// Sets SourceTable::stream_entry of each of `tables`: that of the publication which the table belongs to by its key.
+absl::Status ReadStreamEntries(base::PqConnection& session, const ObjectNames& names,
+                               std::vector<sdk::SourceTable>& tables);
+
 absl::Status DropPublications(base::PqConnection& session, const ObjectNames& names);
 
 }  // namespace millrace::postgres

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -32,6 +33,11 @@ absl::StatusOr<std::unique_ptr<base::PqConnection>> ConnectSession(const base::P
 
 /// A replication session bound to the database.
 absl::StatusOr<std::unique_ptr<base::PqConnection>> ConnectReplication(const base::PqParameters& parameters);
+
+/// Names the running database, whatever address it is reached by: no two servers start in the same microsecond.
+inline constexpr std::string_view kPlaceSql =
+    "SELECT md5(concat_ws('/', extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.current_database(), "
+    "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())))";
 
 /// `{"a","b"}` for a parameter that is cast to an array.
 std::string ArrayLiteral(const std::vector<std::string>& elements);

@@ -80,7 +80,9 @@ absl::StatusOr<std::unique_ptr<SnapshotCopy>> SnapshotCopy::Open(const base::PqP
     RETURN_IF_ERROR(
         session->Execute(base::Concat("SET TRANSACTION SNAPSHOT ", base::QuoteLiteral(created.snapshot)))
             .status());
-    RETURN_IF_ERROR(session->Execute("SET LOCAL lock_timeout = '30s'").status());
+    // While tables are added or copied anew the stream of the others waits.
+    RETURN_IF_ERROR(
+        session->Execute(base::Concat("SET LOCAL lock_timeout = '", new_slot ? "30s" : "3s", "'")).status());
     return std::unique_ptr<SnapshotCopy>(
         new SnapshotCopy(std::move(session), std::move(present), created.consistent_point));
 }
@@ -109,6 +111,12 @@ absl::StatusOr<CatalogTable> SnapshotCopy::Lock(const sdk::SourceTable& table) {
                                     .status();
     if (absl::IsNotFound(locked)) {
         return Missing(table);
+    }
+    if (base::ReasonOf(locked) == "SQLSTATE_55P03") {
+        return base::MakeError(absl::StatusCode::kUnavailable, "TABLE_LOCKED",
+                               base::Concat("another session at the source holds a lock on ", table.DisplayName(),
+                                            " that keeps it from being copied"),
+                               "It is tried again by itself; pg_locks shows who holds the lock.");
     }
     RETURN_IF_ERROR(base::Annotate(locked, base::Concat("copying ", table.DisplayName())));
     ASSIGN_OR_RETURN(const std::optional<CatalogTable> now, find(*present_));

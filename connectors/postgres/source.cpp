@@ -54,6 +54,12 @@ class PostgresSource final : public sdk::Source {
     absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
         const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<sdk::SourceIdentity> Identify() override;
+    absl::StatusOr<std::string> Place() override {
+        ASSIGN_OR_RETURN(const base::PqResult result, WithSession([](base::PqConnection& session) {
+                             return session.Execute(std::string(kPlaceSql));
+                         }));
+        return std::string(result.Get(0, 0));
+    }
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<bool> HasSlot() override;
 
@@ -129,10 +135,12 @@ std::invoke_result_t<Query, base::PqConnection&> PostgresSource::WithSession(con
 
 absl::StatusOr<std::vector<sdk::SourceTable>> PostgresSource::ListTables(
     const sdk::TableSelection& selection) {
-    ASSIGN_OR_RETURN(const std::vector<ListedTable> tables, WithSession([&](base::PqConnection& session) {
-                         return ListAllTables(session, selection.keys);
-                     }));
-    return SelectTables(tables, selection);
+    return WithSession([&](base::PqConnection& session) -> absl::StatusOr<std::vector<sdk::SourceTable>> {
+        ASSIGN_OR_RETURN(const std::vector<ListedTable> listed, ListAllTables(session, selection.keys));
+        std::vector<sdk::SourceTable> tables = SelectTables(listed, selection);
+        RETURN_IF_ERROR(ReadStreamEntries(session, names_, tables));
+        return tables;
+    });
 }
 
 absl::StatusOr<std::vector<std::vector<std::string>>> PostgresSource::ListColumns(

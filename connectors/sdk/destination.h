@@ -128,6 +128,10 @@ class Destination {
     /// nothing behind.
     virtual Findings Preflight(const StreamId& stream, const std::vector<TableTarget>& tables) = 0;
 
+    /// Names the running database: one that is source and destination of a pipeline would be replicated into itself. "" when
+    /// it can be no source.
+    virtual absl::StatusOr<std::string> Place() { return std::string(); }
+
     /// Does not connect.
     virtual absl::StatusOr<std::unique_ptr<TableWriter>> OpenTable(const TableTarget& target, const StreamId& stream) = 0;
 

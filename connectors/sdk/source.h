@@ -38,6 +38,9 @@ struct SourceTable final {
     std::string key_index = {};
     /// See TableSchema::storage; "" = unknown.
     std::string storage = {};
+    /// Differs once changes of the table may have been left out of the stream, by somebody who altered what the stream holds;
+    /// 0 = the table is not in the stream, or the source cannot say.
+    uint64_t stream_entry = 0;
     /// Columns that a copy leaves out.
     std::vector<std::string> excluded = {};
     /// Differs when the pipeline's column rules for the table do; 0 = none.
@@ -89,6 +92,10 @@ class Source {
     virtual absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(const std::vector<SourceTable>& tables) = 0;
 
     virtual absl::StatusOr<SourceIdentity> Identify() = 0;
+
+    /// Names the running database, as Destination::Place of the same connector does; "" when nothing can be written there by
+    /// that connector.
+    virtual absl::StatusOr<std::string> Place() { return std::string(); }
 
     /// Makes what streaming needs before any slot (publications holding exactly `tables`); idempotent.
     /// PermissionDenied / FailedPrecondition carry the statement that an owner must run.

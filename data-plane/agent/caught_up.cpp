@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "base/text.h"
 #include "data-plane/publish/error_policy.h"
 #include "data-plane/publish/stream_position.h"
 
@@ -19,32 +20,48 @@ std::optional<uint64_t> ParseNumber(std::string_view text, int base) {
     return value;
 }
 
+constexpr size_t kShown = 5;
+
+// The first few, and how many more there are.
+std::vector<std::string> Few(std::vector<std::string> sentences, std::string_view what) {
+    if (sentences.size() > kShown) {
+        const size_t more = sentences.size() - kShown;
+        sentences.resize(kShown);
+        sentences.push_back(base::Concat("and ", more, " more ", what));
+    }
+    return sentences;
+}
+
 std::vector<std::string> Unapplied(const Offsets& ends, const Offsets& applied) {
-    constexpr size_t kShown = 5;
     std::vector<std::string> sentences;
-    size_t more = 0;
     for (const auto& [topic, end] : ends) {
         const auto found = applied.find(topic);
         const int64_t next = found == applied.end() ? 0 : found->second;
-        if (next >= end) {
-            continue;
+        if (next < end) {
+            sentences.push_back(base::Concat("topic ", topic, " is applied up to offset ", next, " of ", end));
         }
-        if (sentences.size() == kShown) {
-            ++more;
-            continue;
-        }
-        sentences.push_back("topic " + topic + " is applied up to offset " + std::to_string(next) + " of " +
-                            std::to_string(end));
     }
-    if (more > 0) {
-        sentences.push_back("and " + std::to_string(more) + " more topics");
-    }
-    return sentences;
+    return Few(std::move(sentences), "topics");
 }
 
 // Somebody deleted it: its table waits for a person, and so does whoever waits for the table.
 bool IsMissingTopic(const absl::Status& status) {
     return base::ReasonOf(status) == publish::kTopicMissingReason;
+}
+
+// What the publisher will notice when it looks at the source's tables next.
+std::vector<std::string> Uncopied(const SourceTables& tables, const SourceTables& copied) {
+    std::vector<std::string> sentences;
+    for (const auto& [topic, now] : tables) {
+        const auto found = copied.find(topic);
+        const SourceTableId then = found == copied.end() ? SourceTableId() : found->second;
+        if (found == copied.end() || (now.id != 0 && then.id != 0 && then.id != now.id)) {
+            sentences.push_back(base::Concat("the table of topic ", topic, " is new at the source and not copied yet"));
+        } else if (then.stream_entry != 0 && then.stream_entry != now.stream_entry) {
+            sentences.push_back(base::Concat("the table of topic ", topic, " left the publication and is not copied anew yet"));
+        }
+    }
+    return Few(std::move(sentences), "tables");
 }
 
 }  // namespace
@@ -91,7 +108,7 @@ void CaughtUp::Forget(const std::string& key) {
 }
 
 absl::StatusOr<CaughtUpAnswer> CaughtUp::Check(const std::string& pipeline_uid, const std::string& position,
-                                               PipelineProgress& progress) {
+                                               PipelineProgress& progress, const ListSource& list_source) {
     const std::optional<uint64_t> wanted = ParsePosition(position);
     if (!wanted) {
         return base::MakeError(absl::StatusCode::kInvalidArgument, "POSITION_INVALID",
@@ -115,6 +132,13 @@ absl::StatusOr<CaughtUpAnswer> CaughtUp::Check(const std::string& pipeline_uid, 
         }
         if (!durable->held.empty()) {
             return CaughtUpAnswer{false, durable->held};
+        }
+        const absl::StatusOr<SourceTables> tables = list_source();
+        if (!tables.ok()) {
+            return CaughtUpAnswer{false, {base::Concat("the source's tables cannot be listed: ", tables.status().message())}};
+        }
+        if (std::vector<std::string> missing = Uncopied(*tables, durable->copied); !missing.empty()) {
+            return CaughtUpAnswer{false, std::move(missing)};
         }
         // Only now: records of changes up to the position are in the topics from here on, so their ends cover
         // them.

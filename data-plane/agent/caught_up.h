@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -21,6 +22,14 @@ namespace millrace::agent {
 /// Offsets by topic.
 using Offsets = std::map<std::string, int64_t>;
 
+/// Which table it is at the source, and what the source's stream says of it; 0 = unknown. See sdk::SourceTable.
+struct SourceTableId final {
+    uint64_t id = 0;
+    uint64_t stream_entry = 0;
+};
+/// By topic.
+using SourceTables = std::map<std::string, SourceTableId>;
+
 /// What the publisher has made durable in Kafka.
 struct DurableProgress final {
     uint64_t end_lsn = 0;
@@ -28,6 +37,8 @@ struct DurableProgress final {
     bool streaming = false;
     /// A sentence for each table that the publisher goes on without: its changes are in no topic.
     std::vector<std::string> held;
+    /// Those whose rows and changes are in their topics.
+    SourceTables copied = {};
 };
 
 /// What Kafka knows of one pipeline. Each call may take seconds; Unavailable when no broker answers.
@@ -60,9 +71,13 @@ class CaughtUp final {
  public:
     explicit CaughtUp(size_t capacity = 256) : capacity_(capacity) {}
 
+    /// The pipeline's tables as the source has them now.
+    using ListSource = std::function<absl::StatusOr<SourceTables>()>;
+
+    /// `list_source` is asked once the publisher is past the position: a table that was made before it is waited for, too.
     /// InvalidArgument (POSITION_INVALID) for a text that is no position; errors of `progress` as they are.
     absl::StatusOr<CaughtUpAnswer> Check(const std::string& pipeline_uid, const std::string& position,
-                                         PipelineProgress& progress);
+                                         PipelineProgress& progress, const ListSource& list_source);
 
  private:
     std::optional<Offsets> Remembered(const std::string& key);

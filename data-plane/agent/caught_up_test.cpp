@@ -21,6 +21,7 @@ class FakeProgress final : public PipelineProgress {
     Offsets applied;
     absl::Status error;
     absl::Status offsets_error;
+    absl::StatusOr<SourceTables> at_source = SourceTables();
 
     absl::StatusOr<std::optional<DurableProgress>> Durable() override {
         if (!error.ok()) {
@@ -35,7 +36,7 @@ class FakeProgress final : public PipelineProgress {
 };
 
 CaughtUpAnswer Ask(CaughtUp& caught_up, FakeProgress& progress, const std::string& position = "0/64") {
-    auto answer = caught_up.Check("uid", position, progress);
+    auto answer = caught_up.Check("uid", position, progress, [&] { return progress.at_source; });
     EXPECT_TRUE(answer.ok()) << answer.status();
     return *answer;
 }
@@ -66,6 +67,26 @@ TEST(CaughtUp, EveryTopicThatIsNotEmptyMustBeAppliedPastItsEnd) {
     const CaughtUpAnswer answer = Ask(caught_up, progress);
     EXPECT_TRUE(answer.caught_up);
     EXPECT_THAT(answer.waiting_for, IsEmpty());
+}
+
+TEST(CaughtUp, ATableThatIsNewOrMadeAnewAtTheSourceIsWaitedFor) {
+    CaughtUp caught_up;
+    FakeProgress progress;
+    progress.durable = DurableProgress{100, true, {}, {{"p.s.old", {7}}, {"p.s.unknown", {0}}}};
+    progress.at_source = SourceTables{{"p.s.old", {7}}, {"p.s.unknown", {8}}, {"p.s.new", {9}}};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("p.s.new")));
+    progress.durable->copied["p.s.new"] = {9};
+    progress.at_source->at("p.s.old") = {10};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("p.s.old")));
+    progress.at_source = base::MakeError(absl::StatusCode::kUnavailable, "NET_TCP", "the server is away");
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("server is away")));
+    progress.durable->copied["p.s.old"] = {7, 70};
+    progress.at_source = SourceTables{{"p.s.old", {7, 71}}};
+    EXPECT_THAT(Ask(caught_up, progress).waiting_for, ElementsAre(HasSubstr("left the publication")));
+    progress.at_source = SourceTables{{"p.s.old", {7, 70}}};
+    EXPECT_TRUE(Ask(caught_up, progress).caught_up) << "a table that left the source holds nothing up";
+    progress.at_source = SourceTables{{"p.s.later", {11}}};
+    EXPECT_TRUE(Ask(caught_up, progress).caught_up) << "the answer for a position stays";
 }
 
 TEST(CaughtUp, ATableWhoseChangesAreInNoTopicIsWaitedFor) {
@@ -126,9 +147,9 @@ TEST(CaughtUp, RemembersABoundedNumberOfPositions) {
 TEST(CaughtUp, ErrorsAndNonsensePassThrough) {
     CaughtUp caught_up;
     FakeProgress progress;
-    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "yesterday", progress).status()), "POSITION_INVALID");
+    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "yesterday", progress, {}).status()), "POSITION_INVALID");
     progress.error = base::MakeError(absl::StatusCode::kUnavailable, "KAFKA_UNREACHABLE", "no broker");
-    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "0/1", progress).status()), "KAFKA_UNREACHABLE");
+    EXPECT_EQ(base::ReasonOf(caught_up.Check("uid", "0/1", progress, {}).status()), "KAFKA_UNREACHABLE");
 }
 
 TEST(CaughtUp, ManyUnappliedTopicsAreSummed) {

@@ -8,6 +8,7 @@
 #include "data-plane/bus/record_limits.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/columns/masked_source.h"
+#include "data-plane/config/topic_name.h"
 #include "data-plane/publish/stream_position.h"
 #include "millrace/v1/link.pb.h"
 
@@ -176,7 +177,7 @@ absl::Status Commands::CheckCaughtUp(const v1::CaughtUpCommand& command, v1::Com
     ASSIGN_OR_RETURN(const config::PipelineConfig pipeline, translator_.Pipeline(command.pipeline()));
     const auto progress = MakeKafkaProgress(kafka_, pipeline.id, kKafkaTimeout);
     ASSIGN_OR_RETURN(const CaughtUpAnswer answer,
-                     caught_up_.Check(pipeline.uid, command.position(), *progress));
+                     caught_up_.Check(pipeline.uid, command.position(), *progress, [&] { return TablesOf(pipeline); }));
     result->set_caught_up(answer.caught_up);
     if (!answer.caught_up && pipeline.paused) {
         result->add_waiting_for("the pipeline is paused; resume it");
@@ -185,6 +186,17 @@ absl::Status Commands::CheckCaughtUp(const v1::CaughtUpCommand& command, v1::Com
         result->add_waiting_for(sentence);
     }
     return absl::OkStatus();
+}
+
+absl::StatusOr<SourceTables> Commands::TablesOf(const config::PipelineConfig& pipeline) const {
+    ASSIGN_OR_RETURN(const auto source, MakeSource(pipeline.source, pipeline.id));
+    ASSIGN_OR_RETURN(const std::vector<sdk::SourceTable> tables, source->ListTables(pipeline.selection));
+    SourceTables ids;
+    for (const sdk::SourceTable& table : tables) {
+        ids[config::TableTopic(kafka_.topic_prefix, pipeline.id, table.schema, table.table)] = {
+            .id = table.id, .stream_entry = table.stream_entry};
+    }
+    return ids;
 }
 
 sdk::Findings Commands::CheckKafka(const config::PipelineConfig& pipeline) const {
@@ -226,6 +238,25 @@ sdk::Findings Commands::CheckDestination(const config::PipelineConfig& pipeline)
     return (*destination)->Preflight({pipeline.name, pipeline.uid, ""}, targets);
 }
 
+sdk::Findings Commands::CheckPlaces(const config::PipelineConfig& pipeline) const {
+    if (pipeline.source.type != pipeline.destination.type) {
+        return {};
+    }
+    const auto source = MakeSource(pipeline.source, pipeline.id);
+    const auto destination = MakeDestination(pipeline.destination);
+    if (!source.ok() || !destination.ok()) {
+        return {};  // each one's own checks say why
+    }
+    const auto from = (*source)->Place();
+    const auto to = (*destination)->Place();
+    if (!from.ok() || !to.ok() || from->empty() || *from != *to) {
+        return {};
+    }
+    return {{"DST_IS_SOURCE", sdk::Severity::kCritical,
+             "source and destination are the same database, so that its tables would be replicated into themselves",
+             "Choose another database as the destination.", "destination"}};
+}
+
 absl::Status Commands::CheckPipeline(const v1::CheckPipelineCommand& command, v1::CommandResult* result) {
     const auto pipeline = translator_.Pipeline(command.pipeline());
     if (!pipeline.ok()) {
@@ -237,6 +268,7 @@ absl::Status Commands::CheckPipeline(const v1::CheckPipelineCommand& command, v1
     AddFindings(CheckKafka(*pipeline), result);
     AddFindings(source.get(), result);
     AddFindings(destination.get(), result);
+    AddFindings(CheckPlaces(*pipeline), result);
     return absl::OkStatus();
 }
 

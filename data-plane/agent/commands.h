@@ -45,8 +45,10 @@ class Commands final {
                                                                           const std::string& stream) const;
     [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Destination>> MakeDestination(
         const config::ConnectorConfig& config) const;
+    [[nodiscard]] absl::StatusOr<SourceTables> TablesOf(const config::PipelineConfig& pipeline) const;
     [[nodiscard]] sdk::Findings CheckKafka(const config::PipelineConfig& pipeline) const;
     [[nodiscard]] sdk::Findings CheckSource(const config::PipelineConfig& pipeline) const;
+    [[nodiscard]] sdk::Findings CheckPlaces(const config::PipelineConfig& pipeline) const;
     [[nodiscard]] sdk::Findings CheckDestination(const config::PipelineConfig& pipeline) const;
 
     const sdk::ConnectorRegistry& registry_;

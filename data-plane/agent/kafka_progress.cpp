@@ -31,6 +31,9 @@ class KafkaProgress final : public PipelineProgress {
                 progress.held.push_back("table " + table.schema + "." + table.table + " is held (" +
                                         table.held_reason + "): " + table.held_remedy);
             }
+            if (table.copied) {
+                progress.copied[table.topic] = {.id = table.source_table_id, .stream_entry = table.stream_entry};
+            }
         }
         return std::optional(std::move(progress));
     }

@@ -59,6 +59,7 @@ class MaskedSource final : public sdk::Source {
     }
 
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return source_->Identify(); }
+    absl::StatusOr<std::string> Place() override { return source_->Place(); }
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override {
         return source_->Prepare(tables);
     }

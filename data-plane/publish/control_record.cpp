@@ -54,6 +54,7 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .columns = {proto.columns().begin(), proto.columns().end()},
                                    .schema_of_last = std::move(schema),
                                    .column_policy = proto.column_policy(),
+                                   .stream_entry = proto.stream_entry(),
                                    .held_reason = proto.held_reason(),
                                    .held_error = proto.held_error(),
                                    .held_remedy = proto.held_remedy()};
@@ -103,6 +104,7 @@ std::string EncodeTableState(const TableState& table) {
         proto.set_schema_record(codec::EncodeSchema(*table.schema_of_last));
     }
     proto.set_column_policy(table.column_policy);
+    proto.set_stream_entry(table.stream_entry);
     proto.set_held_reason(table.held_reason);
     proto.set_held_error(table.held_error);
     proto.set_held_remedy(table.held_remedy);

@@ -37,13 +37,15 @@ constexpr int kListingShare = 20;
 /// Events of single tables are only told of so many at once.
 constexpr size_t kFewTables = 20;
 constexpr int kMaxEventsPerPoll = 20'000;
+/// Until the next try to copy a table that was locked.
+constexpr seconds kPostponement{20};
 
-/// What makes a table another one: name, oid, and whether it has a key.
-using TableIdentity = std::tuple<std::string, std::string, uint64_t, bool>;
+/// What makes a table another one: name, oid, whether it has a key, and whether all of its changes come.
+using TableIdentity = std::tuple<std::string, std::string, uint64_t, bool, uint64_t>;
 using TableIdentities = std::set<TableIdentity>;
 
 TableIdentity IdentityOf(const sdk::SourceTable& table) {
-    return {table.schema, table.table, table.id, table.key.empty()};
+    return {table.schema, table.table, table.id, table.key.empty(), table.stream_entry};
 }
 
 TableIdentities IdentitiesOf(const std::vector<sdk::SourceTable>& tables) {
@@ -57,6 +59,11 @@ TableIdentities IdentitiesOf(const std::vector<sdk::SourceTable>& tables) {
 /// It has got a key, or lost it, since its last record: updates and deletes are published only of tables with one.
 bool IsKeyedAnew(const sdk::SourceTable& table, const TableState& state) {
     return state.copied && state.schema_of_last && state.schema_of_last->append_only != table.key.empty();
+}
+
+/// Somebody took it out of the stream for a while, or parts of its changes.
+bool IsLeftOut(const sdk::SourceTable& table, const TableState& state) {
+    return state.copied && state.stream_entry != 0 && state.stream_entry != table.stream_entry;
 }
 
 }  // namespace
@@ -88,12 +95,14 @@ absl::Status Session::Run() {
     }
     RETURN_IF_ERROR(source_->Prepare(tables_));
     MILLRACE_FAILPOINT("publish.after_source_prepared");
+    RETURN_IF_ERROR(ReadStreamEntries());
     ShowTables();
     if (!control_.position.streaming || ResyncWanted()) {
         RETURN_IF_ERROR(FirstCopy());
     }
     RETURN_IF_ERROR(TakeOver());
     MILLRACE_FAILPOINT("publish.after_take_over");
+    RETURN_IF_ERROR(ReadStreamEntries());
     Lead();
     RETURN_IF_ERROR(PrepareTableTopics());
     RETURN_IF_ERROR(HoldRefusedTables());
@@ -124,6 +133,24 @@ absl::Status Session::Connect() {
     // Small tables are live first.
     std::stable_sort(tables_.begin(), tables_.end(),
                      [](const sdk::SourceTable& a, const sdk::SourceTable& b) { return a.bytes < b.bytes; });
+    return absl::OkStatus();
+}
+
+// Preparing the source may have put tables into the stream, and so may another worker while we stood by.
+absl::Status Session::ReadStreamEntries() {
+    const bool known = std::ranges::all_of(tables_, [this](const sdk::SourceTable& table) {
+        return table.stream_entry != 0 && !IsLeftOut(table, StateOf(table));
+    });
+    if (!known) {
+        ASSIGN_OR_RETURN(const std::vector<sdk::SourceTable> now, source_->ListTables(pipeline_.selection));
+        std::map<uint64_t, uint64_t> entries;
+        for (const sdk::SourceTable& table : now) {
+            entries[table.id] = table.stream_entry;
+        }
+        for (sdk::SourceTable& table : tables_) {
+            table.stream_entry = entries[table.id];
+        }
+    }
     return absl::OkStatus();
 }
 
@@ -234,6 +261,15 @@ TableState& Session::StateOf(const sdk::SourceTable& table) {
     return state;
 }
 
+absl::Status Session::WhyNotPublished(const TableState& state) const {
+    if (state.held()) {
+        return base::MakeError(absl::StatusCode::kFailedPrecondition, state.held_reason, state.held_error,
+                               state.held_remedy);
+    }
+    const auto postponed = postponed_.find(state.topic);
+    return state.copied || postponed == postponed_.end() ? absl::OkStatus() : postponed->second;
+}
+
 void Session::ShowTables() {
     std::vector<TableFacts> facts;
     for (const sdk::SourceTable& table : tables_) {
@@ -244,10 +280,7 @@ void Session::ShowTables() {
                          .append_only = table.key.empty(),
                          .copied = state.copied && control_.position.streaming,
                          .rows_copied = static_cast<int64_t>(state.rows),
-                         .held = state.held() ? base::MakeError(absl::StatusCode::kFailedPrecondition,
-                                                                state.held_reason, state.held_error,
-                                                                state.held_remedy)
-                                              : absl::OkStatus()});
+                         .held = WhyNotPublished(state)});
     }
     board_.Update([&](PublisherFacts& board) { board.tables = std::move(facts); });
 }
@@ -346,14 +379,21 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
     }
     for (const sdk::SourceTable* table : tables) {
         TableState& state = StateOf(*table);
+        const TableState before = state;
         state.resync_counter = surroundings_.wanted.ResyncOf(table->schema, table->table);
         state.column_policy = table->column_policy;
+        state.stream_entry = table->stream_entry;
         const bool was_held = state.held();
         state.Release();
         if (each) {
             record(events::EventType::kCopyStarted, table, "the table is copied");
         }
         absl::Status status = copier.Copy(*table, at, state);
+        if (base::ReasonOf(status) == "TABLE_LOCKED" && writer_->durable().streaming) {
+            state = before;
+            Postpone(state, status);
+            continue;
+        }
         if (!status.ok()) {
             return base::Annotate(status, "copying " + table->DisplayName());
         }
@@ -368,6 +408,14 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
         record(events::EventType::kCopyFinished, nullptr, std::to_string(tables.size()) + " tables copied");
     }
     return absl::OkStatus();
+}
+
+// Nothing of the copy has been written. The others' stream is not to wait for whoever holds the lock.
+void Session::Postpone(const TableState& table, const absl::Status& why) {
+    postponed_[table.topic] = why;
+    try_postponed_from_ = steady_clock::now() + kPostponement;
+    base::LogWarning("a table's copy is put off",
+                     {{"table", base::Concat(table.schema, ".", table.table)}, base::LogField(why)});
 }
 
 // First the slot, then the fence: a stand-by that initialised its transactions before it holds the slot would
@@ -420,6 +468,7 @@ std::vector<const sdk::SourceTable*> Session::TablesToCopy() {
         const TableState& state = StateOf(table);
         const bool another = state.source_table_id != 0 && table.id != 0 && state.source_table_id != table.id;
         const bool wanted = state.column_policy != table.column_policy || IsKeyedAnew(table, state) ||
+                            IsLeftOut(table, state) ||
                             surroundings_.wanted.ResyncOf(table.schema, table.table) > state.resync_counter;
         if (another || wanted || (!state.copied && !state.held() && !refused_.contains(state.topic))) {
             missing.push_back(&table);
@@ -475,6 +524,13 @@ absl::Status Session::HoldRefusedTables() {
 
 absl::Status Session::CopyNewTables() {
     RETURN_IF_ERROR(ForgetLeftTables());
+    for (const sdk::SourceTable& table : tables_) {
+        // Copied by a version that did not know of it.
+        if (TableState& state = StateOf(table); state.copied && state.stream_entry == 0 && table.stream_entry != 0) {
+            state.stream_entry = table.stream_entry;
+            RETURN_IF_ERROR(writer_->WriteTableState(state));
+        }
+    }
     const std::vector<const sdk::SourceTable*> missing = TablesToCopy();
     if (!missing.empty()) {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
@@ -483,6 +539,11 @@ absl::Status Session::CopyNewTables() {
         for (const sdk::SourceTable* table : missing) {
             if (const TableState& state = StateOf(*table); IsKeyedAnew(*table, state)) {
                 RecordCopyAnew(state, table->key.empty() ? "it has no key any more" : "it has got a key",
+                               {writer_->durable().end, 0});
+            } else if (IsLeftOut(*table, state)) {
+                RecordCopyAnew(state,
+                               "somebody took it out of the publication, or altered the publication, so that changes "
+                               "may not have come",
                                {writer_->durable().end, 0});
             }
         }
@@ -565,6 +626,9 @@ absl::StatusOr<bool> Session::TablesChanged() {
         }
     }
     const auto now = steady_clock::now();
+    if (!postponed_.empty() && now >= try_postponed_from_) {
+        return true;
+    }
     if (now - last_listing_ < std::max<steady_clock::duration>(kListingInterval, kListingShare * listing_took_)) {
         return false;
     }
@@ -628,7 +692,7 @@ void Session::RecordTableListChange(const std::vector<sdk::SourceTable>& now) {
         {.type = events::EventType::kTablesChanged,
          .before = names(tables_, now),
          .after = names(now, tables_),
-         .message = "tables were made, dropped, renamed or keyed anew at the source",
+         .message = "tables were made, dropped, renamed or keyed anew at the source, or left the publication",
          .position = PositionText(writer_->durable().end)});
 }
 

@@ -47,6 +47,7 @@ class Session final {
 
  private:
     absl::Status Connect();
+    absl::Status ReadStreamEntries();
     absl::Status PrepareTopics();
     /// Makes the topics of tables that are to be copied, and refuses tables whose topic is gone.
     absl::Status PrepareTableTopics();
@@ -72,6 +73,7 @@ class Session final {
     void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
     void Lead();
     absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
+    void Postpone(const TableState& table, const absl::Status& why);
     absl::Status Stream();
     /// Nothing more of the table is published until it has been copied anew, by the next session.
     absl::Status LeaveToCopy(const WantedCopy& wanted);
@@ -80,6 +82,7 @@ class Session final {
     absl::Status Housekeeping(int64_t events);
     absl::Status ReadControl();
     void ShowTables();
+    [[nodiscard]] absl::Status WhyNotPublished(const TableState& state) const;
     [[nodiscard]] TableState& StateOf(const sdk::SourceTable& table);
 
     const config::KafkaConfig& kafka_;
@@ -107,6 +110,9 @@ class Session final {
     std::chrono::steady_clock::duration listing_took_{};
     /// Storage of tables, by topic, of which it is known that their rows need no copy.
     std::map<std::string, std::string> harmless_storage_;
+    /// Tables that could not be copied yet, by topic, and why; until when they wait.
+    std::map<std::string, absl::Status> postponed_;
+    std::chrono::steady_clock::time_point try_postponed_from_{};
     uint64_t wanted_version_ = 0;
     bool leads_ = false;
     int64_t events_before_ = 0;

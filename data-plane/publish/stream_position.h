@@ -34,6 +34,8 @@ struct TableState final {
     sdk::SchemaPtr schema_of_last;
     /// Of the column rules under which it was copied.
     uint64_t column_policy = 0;
+    /// See sdk::SourceTable; as of the last copy, 0 = unknown.
+    uint64_t stream_entry = 0;
     /// Why nothing is published of the table; empty unless it is held.
     std::string held_reason;
     std::string held_error;

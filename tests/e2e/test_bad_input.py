@@ -82,6 +82,17 @@ def test_destination_that_holds_other_rows(shop):
     shop.sql("destination", NAME, "DROP TABLE t")
 
 
+def test_destination_that_is_the_source(shop):
+    shop.sql("source", NAME, "CREATE TABLE empty (id int PRIMARY KEY)")
+    same = shop.url("source", NAME).replace("127.0.0.1", "localhost")
+    refused(shop, shop.url("source", NAME), same, "--tables", "public.empty", says="are the same database", remedy="another database")
+
+
+def test_destination_that_is_a_view(shop):
+    shop.sql("destination", NAME, "CREATE VIEW empty AS SELECT 1 AS id WHERE false")
+    refused(shop, shop.url("source", NAME), shop.url("destination", NAME), "--tables", "public.empty", says="a view of that name", remedy="rename the view")
+
+
 def test_destination_folder_that_does_not_exist(shop):
     refused(shop, shop.url("source", NAME), "duckdb:///no/such/folder/w.duckdb", says="/no/such/folder")
 

@@ -1,5 +1,6 @@
 """Where the log or a topic is gone or another one: each is named, waits for a person, and is mended by its command."""
 
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,12 @@ def equal(millrace):
 
 def table(millrace, name):
     return next(t for t in millrace.status(NAME)["tables"] if t["table"] == name)
+
+
+def events(millrace, name):
+    """Of copies that the publisher made by itself."""
+    lines = map(json.loads, millrace.cli("events", NAME, "-o", "json").stdout.splitlines())
+    return [e for e in lines if e["type"] == "table_resync" and e["table"] == name and e["worker"]]
 
 
 def change(millrace, note):
@@ -103,6 +110,66 @@ def test_a_topic_made_anew_that_has_grown_past_the_checkpoint_is_noticed(millrac
     eventually(lambda: equal(millrace), 120, "equal after the resync")
     eventually(lambda: table(millrace, "orders")["state"] == "live", 60, "live again")
     millrace.wait(NAME)
+
+
+# The publication -------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_left_the_publication_is_copied_anew(millrace, pipeline):
+    publication = millrace.sql("source", NAME, "SELECT pubname FROM pg_publication_tables WHERE tablename = 'orders'")[0][0]
+
+    def alter(action):
+        millrace.sql("source", NAME, f"ALTER PUBLICATION {publication} {action}")
+
+    def mended(reason="publication"):
+        millrace.wait(NAME)
+        assert equal(millrace)
+        assert reason in events(millrace, "orders")[-1]["message"]
+        return len(events(millrace, "orders"))
+
+    before = len(events(millrace, "orders"))
+    alter("DROP TABLE orders")
+    change(millrace, "unseen")
+    assert mended() == before + 1
+    # Gone and back before anybody looks.
+    alter("DROP TABLE orders")
+    change(millrace, "unseen again")
+    alter("ADD TABLE ONLY orders")
+    assert mended() == before + 2
+    alter("SET (publish = 'insert')")
+    change(millrace, "not inserted")
+    assert mended() == before + 3
+    millrace.kill("w1")
+    alter("DROP TABLE orders")
+    change(millrace, "while nobody published")
+    millrace.restart("w1")
+    assert mended() == before + 4
+    change(millrace, "as ever")
+    millrace.wait(NAME)
+    assert equal(millrace) and len(events(millrace, "orders")) == before + 4
+
+
+def test_a_table_that_is_locked_at_the_source_is_copied_later(millrace, pipeline):
+    def copies():
+        lines = map(json.loads, millrace.cli("events", NAME, "-o", "json").stdout.splitlines())
+        return len([e for e in lines if e["type"] == "copy_finished" and e["table"] == "orders"])
+
+    before = copies()
+    connection = millrace.connect("source", NAME)
+    connection.autocommit = False
+    connection.cursor().execute("LOCK orders IN ACCESS EXCLUSIVE MODE")
+    try:
+        millrace.cli("table", "resync", NAME, "public.orders")
+        for n in range(3):
+            millrace.sql("source", NAME, f"UPDATE calm SET note = 'beside the lock {n}' WHERE id = 1")
+            eventually(lambda: millrace.sql("destination", NAME, "SELECT note FROM calm WHERE id = 1") == [(f"beside the lock {n}",)], 20, "the other table goes on")
+        assert copies() == before
+    finally:
+        connection.close()
+    change(millrace, "after the lock")
+    eventually(lambda: copies() == before + 1, 60, "copied")
+    millrace.wait(NAME)
+    assert equal(millrace)
 
 
 # The source's log ------------------------------------------------------------------------------------------------------

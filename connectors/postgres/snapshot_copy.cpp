@@ -17,8 +17,10 @@
 namespace millrace::postgres {
 namespace {
 
-// The server waits for all running transactions before it makes a slot.
-constexpr std::chrono::minutes kSlotPatience{2};
+// The server waits for all running transactions before it makes a slot; without a new slot the stream of tables that were
+// copied before waits with it.
+constexpr std::chrono::seconds kNewSlotPatience{120};
+constexpr std::chrono::seconds kCopySlotPatience{5};
 constexpr std::chrono::seconds kDropPatience{2};
 
 // Locks end with the table, not with the copy, so that the customer's DDL waits for one table at most.
@@ -75,7 +77,8 @@ absl::StatusOr<std::unique_ptr<SnapshotCopy>> SnapshotCopy::Open(const base::PqP
     ASSIGN_OR_RETURN(const std::unique_ptr<base::PqConnection> replication, ConnectReplication(parameters));
     ASSIGN_OR_RETURN(
         const CreatedSlot created,
-        CreateSlot(*replication, new_slot ? names.slot : names.copy_slot, !new_slot, kSlotPatience));
+        CreateSlot(*replication, new_slot ? names.slot : names.copy_slot, !new_slot,
+                   new_slot ? kNewSlotPatience : kCopySlotPatience));
     RETURN_IF_ERROR(session->Execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").status());
     RETURN_IF_ERROR(
         session->Execute(base::Concat("SET TRANSACTION SNAPSHOT ", base::QuoteLiteral(created.snapshot)))

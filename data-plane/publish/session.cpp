@@ -37,7 +37,7 @@ constexpr int kListingShare = 20;
 /// Events of single tables are only told of so many at once.
 constexpr size_t kFewTables = 20;
 constexpr int kMaxEventsPerPoll = 20'000;
-/// Until the next try to copy a table that was locked.
+/// Until the next try to copy a table that could not be read.
 constexpr seconds kPostponement{20};
 
 /// What makes a table another one: name, oid, whether it has a key, and whether all of its changes come.
@@ -410,7 +410,7 @@ absl::Status Session::CopyAll(const std::vector<const sdk::SourceTable*>& tables
     return absl::OkStatus();
 }
 
-// Nothing of the copy has been written. The others' stream is not to wait for whoever holds the lock.
+// Nothing of the copy has been written. The others' stream is not to wait for whoever keeps the table from being read.
 void Session::Postpone(const TableState& table, const absl::Status& why) {
     postponed_[table.topic] = why;
     try_postponed_from_ = steady_clock::now() + kPostponement;
@@ -534,7 +534,14 @@ absl::Status Session::CopyNewTables() {
     const std::vector<const sdk::SourceTable*> missing = TablesToCopy();
     if (!missing.empty()) {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
-        ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/false));
+        const absl::StatusOr<uint64_t> at = source_->BeginCopy(/*new_slot=*/false);
+        if (base::ReasonOf(at.status()) == "SLOT_WAITING") {
+            for (const sdk::SourceTable* table : missing) {
+                Postpone(StateOf(*table), at.status());
+            }
+            return writer_->open() ? writer_->Commit() : absl::OkStatus();
+        }
+        RETURN_IF_ERROR(at.status());
         MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
         for (const sdk::SourceTable* table : missing) {
             if (const TableState& state = StateOf(*table); IsKeyedAnew(*table, state)) {
@@ -547,7 +554,7 @@ absl::Status Session::CopyNewTables() {
                                {writer_->durable().end, 0});
             }
         }
-        RETURN_IF_ERROR(CopyAll(missing, at));
+        RETURN_IF_ERROR(CopyAll(missing, *at));
         RETURN_IF_ERROR(source_->EndCopy());
     }
     return writer_->open() ? writer_->Commit() : absl::OkStatus();

@@ -73,6 +73,7 @@ class Session final {
     void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
     void Lead();
     absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
+    /// The table's copy, which could not begin, is tried again by a later session.
     void Postpone(const TableState& table, const absl::Status& why);
     absl::Status Stream();
     /// Nothing more of the table is published until it has been copied anew, by the next session.

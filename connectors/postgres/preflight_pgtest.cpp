@@ -85,7 +85,7 @@ TEST_F(PreflightTest, EverythingThatTheRoleLacksIsNamedAtOnce) {
     const auto tables = source->ListTables({.tables = {"s.*"}, .exclude = {}});
     ASSERT_TRUE(tables.ok());
     EXPECT_TRUE(source->Prepare(*tables).ok()) << "the owner's publication is adopted";
-    const auto begun = source->BeginCopy(true);
+    const auto begun = source->BeginCopy(true, std::chrono::minutes(2));
     ASSERT_TRUE(begun.ok()) << base::Describe(begun.status());
     EXPECT_TRUE(source->Start(*begun).ok());
 }

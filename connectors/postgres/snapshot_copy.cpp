@@ -17,10 +17,6 @@
 namespace millrace::postgres {
 namespace {
 
-// The server waits for all running transactions before it makes a slot; without a new slot the stream of tables that were
-// copied before waits with it.
-constexpr std::chrono::seconds kNewSlotPatience{120};
-constexpr std::chrono::seconds kCopySlotPatience{5};
 constexpr std::chrono::seconds kDropPatience{2};
 
 // Locks end with the table, not with the copy, so that the customer's DDL waits for one table at most.
@@ -66,7 +62,8 @@ int64_t NowUs() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SnapshotCopy>> SnapshotCopy::Open(const base::PqParameters& parameters,
-                                                                 const ObjectNames& names, bool new_slot) {
+                                                                 const ObjectNames& names, bool new_slot,
+                                                                 std::chrono::milliseconds patience) {
     ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> present, ConnectSession(parameters));
     if (new_slot) {
         RETURN_IF_ERROR(DropSlot(*present, names.slot, kDropPatience));
@@ -77,8 +74,7 @@ absl::StatusOr<std::unique_ptr<SnapshotCopy>> SnapshotCopy::Open(const base::PqP
     ASSIGN_OR_RETURN(const std::unique_ptr<base::PqConnection> replication, ConnectReplication(parameters));
     ASSIGN_OR_RETURN(
         const CreatedSlot created,
-        CreateSlot(*replication, new_slot ? names.slot : names.copy_slot, !new_slot,
-                   new_slot ? kNewSlotPatience : kCopySlotPatience));
+        CreateSlot(*replication, new_slot ? names.slot : names.copy_slot, !new_slot, patience));
     RETURN_IF_ERROR(session->Execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").status());
     RETURN_IF_ERROR(
         session->Execute(base::Concat("SET TRANSACTION SNAPSHOT ", base::QuoteLiteral(created.snapshot)))

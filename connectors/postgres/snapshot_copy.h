@@ -1,6 +1,7 @@
 /// The rows that existed before streaming began, read under a slot's exported snapshot. Not for: streaming.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,9 +17,10 @@ namespace millrace::postgres {
 class SnapshotCopy final {
  public:
     /// Creates the slot (with `new_slot` after dropping an unused one of ours; else a temporary one, gone at
-    /// once) and opens a transaction that reads its snapshot.
+    /// once) and opens a transaction that reads its snapshot. Aborted, reason SLOT_WAITING, after `patience`.
     static absl::StatusOr<std::unique_ptr<SnapshotCopy>> Open(const base::PqParameters& parameters,
-                                                              const ObjectNames& names, bool new_slot);
+                                                              const ObjectNames& names, bool new_slot,
+                                                              std::chrono::milliseconds patience);
 
     /// Every commit below is in the snapshot, no other is.
     [[nodiscard]] uint64_t consistent_point() const { return consistent_point_; }

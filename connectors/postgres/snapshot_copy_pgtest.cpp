@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <set>
 #include <thread>
@@ -18,7 +19,7 @@ class CopyTest : public SourceTest {
         EXPECT_TRUE(tables.ok()) << base::Describe(tables.status());
         tables_ = *tables;
         EXPECT_TRUE(source_->Prepare(tables_).ok());
-        const auto begun = source_->BeginCopy(new_slot);
+        const auto begun = source_->BeginCopy(new_slot, std::chrono::minutes(2));
         EXPECT_TRUE(begun.ok()) << base::Describe(begun.status());
         return begun.ok() ? *begun : 0;
     }
@@ -190,13 +191,13 @@ TEST_F(CopyTest, OnlyOneWorkerCopies) {
     Sql("CREATE TABLE t (id int PRIMARY KEY)");
     const uint64_t point = Begin();
     std::unique_ptr<sdk::Source> second = NewSource();
-    const auto refused = second->BeginCopy(true);
+    const auto refused = second->BeginCopy(true, std::chrono::minutes(2));
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kAborted);
     EXPECT_EQ(base::ReasonOf(refused.status()), "COPY_ELSEWHERE");
     ASSERT_TRUE(source_->EndCopy().ok());
-    EXPECT_EQ(base::ReasonOf(second->BeginCopy(true).status()), "COPY_ELSEWHERE") << "held until Start";
+    EXPECT_EQ(base::ReasonOf(second->BeginCopy(true, std::chrono::minutes(2)).status()), "COPY_ELSEWHERE") << "held until Start";
     ASSERT_TRUE(source_->Start(point).ok());
-    EXPECT_EQ(base::ReasonOf(second->BeginCopy(true).status()), "SLOT_ACTIVE");
+    EXPECT_EQ(base::ReasonOf(second->BeginCopy(true, std::chrono::minutes(2)).status()), "SLOT_ACTIVE");
 }
 
 TEST_F(CopyTest, ATemporarySlotLeavesTheStreamAndNothingBehind) {
@@ -235,7 +236,7 @@ TEST_F(CopyTest, ACancelledCopyEndsAndCanBeginAgain) {
     recorder_.fail_at = 10;
     EXPECT_EQ(source_->CopyTable(tables_[0], 0, recorder_).status().code(), absl::StatusCode::kCancelled);
     EXPECT_EQ(recorder_.changes.size(), 10U);
-    EXPECT_TRUE(source_->BeginCopy(true).ok());
+    EXPECT_TRUE(source_->BeginCopy(true, std::chrono::minutes(2)).ok());
     Recorder whole;
     const auto rows = source_->CopyTable(tables_[0], 0, whole);
     ASSERT_TRUE(rows.ok()) << base::Describe(rows.status());

@@ -63,7 +63,7 @@ class PostgresSource final : public sdk::Source {
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<bool> HasSlot() override;
 
-    absl::StatusOr<uint64_t> BeginCopy(bool new_slot) override;
+    absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) override;
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override;
     absl::StatusOr<int64_t> CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
                                       sdk::ChangeHandler& handler) override;
@@ -197,13 +197,13 @@ absl::Status PostgresSource::TakeCopyLock() {
     return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> PostgresSource::BeginCopy(bool new_slot) {
+absl::StatusOr<uint64_t> PostgresSource::BeginCopy(bool new_slot, std::chrono::milliseconds patience) {
     copy_.reset();
     if (new_slot) {
         stream_.reset();
     }
     RETURN_IF_ERROR(TakeCopyLock());
-    ASSIGN_OR_RETURN(copy_, SnapshotCopy::Open(parameters_, names_, new_slot));
+    ASSIGN_OR_RETURN(copy_, SnapshotCopy::Open(parameters_, names_, new_slot, patience));
     return copy_->consistent_point();
 }
 

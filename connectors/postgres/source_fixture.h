@@ -150,7 +150,7 @@ class SourceTest : public ::testing::Test {
         auto tables = source->ListTables({.tables = {"*.*"}, .exclude = {}});
         EXPECT_TRUE(tables.ok()) << base::Describe(tables.status());
         EXPECT_TRUE(source->Prepare(*tables).ok());
-        auto begun = source->BeginCopy(true);
+        auto begun = source->BeginCopy(true, std::chrono::minutes(2));
         EXPECT_TRUE(begun.ok()) << base::Describe(begun.status());
         EXPECT_TRUE(source->EndCopy().ok());
         const absl::Status started = source->Start(*begun);

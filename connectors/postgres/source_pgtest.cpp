@@ -1,3 +1,4 @@
+#include <chrono>
 #include <thread>
 
 #include "connectors/postgres/source_fixture.h"
@@ -82,7 +83,7 @@ TEST_F(StreamTest, AnIndexChosenUnderFullIdentityIsTheKeyOfCopyAndStream) {
     const auto tables =
         source->ListTables({.tables = {"*.*"}, .exclude = {}, .keys = {{"public.t", "t_code_key"}}});
     ASSERT_TRUE(tables.ok() && source->Prepare(*tables).ok());
-    const auto begun = source->BeginCopy(true);
+    const auto begun = source->BeginCopy(true, std::chrono::minutes(2));
     ASSERT_TRUE(begun.ok());
     const auto described = source->Describe(tables->front());
     ASSERT_TRUE(described.ok());
@@ -351,7 +352,7 @@ TEST_F(StreamTest, StartRefusesWhatWouldLoseChanges) {
     EXPECT_EQ(base::ReasonOf(source->Start(0)), "SLOT_MISSING");
     EXPECT_FALSE(*source->HasSlot());
     ASSERT_TRUE(source->Prepare({}).ok());
-    const auto begun = source->BeginCopy(true);
+    const auto begun = source->BeginCopy(true, std::chrono::minutes(2));
     ASSERT_TRUE(begun.ok()) << base::Describe(begun.status());
     EXPECT_TRUE(*source->HasSlot());
     const absl::Status ahead = source->Start(*begun - 1);

@@ -107,8 +107,8 @@ class Source {
     /// Opens a copy: with `new_slot` drops an unused slot of ours and creates it anew, else uses a temporary one. Returns
     /// the position P whose snapshot the copy reads: every commit below P is in it, every other comes by the stream.
     /// Aborted, reason COPY_ELSEWHERE: another worker copies; stand by and retry. Aborted, reason SLOT_WAITING: transactions
-    /// that run keep it from being opened; retry later.
-    virtual absl::StatusOr<uint64_t> BeginCopy(bool new_slot) = 0;
+    /// that run kept it from being opened for as long as `patience`; retry later.
+    virtual absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) = 0;
     /// The shape of the table inside the open copy's snapshot, without `table.excluded`: the same that CopyTable's events carry. Needed for tables
     /// that have no row.
     virtual absl::StatusOr<SchemaPtr> Describe(const SourceTable& table) = 0;

@@ -60,7 +60,7 @@ class ToySource final : public sdk::Source {
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return sdk::SourceIdentity{"toy", 1}; }
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
     absl::StatusOr<bool> HasSlot() override { return true; }
-    absl::StatusOr<uint64_t> BeginCopy(bool) override { return server_.position.load(); }
+    absl::StatusOr<uint64_t> BeginCopy(bool, std::chrono::milliseconds) override { return server_.position.load(); }
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override {
         auto schema = std::make_shared<sdk::TableSchema>();
         schema->schema = table.schema;

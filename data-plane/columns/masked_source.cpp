@@ -64,7 +64,9 @@ class MaskedSource final : public sdk::Source {
         return source_->Prepare(tables);
     }
     absl::StatusOr<bool> HasSlot() override { return source_->HasSlot(); }
-    absl::StatusOr<uint64_t> BeginCopy(bool new_slot) override { return source_->BeginCopy(new_slot); }
+    absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) override {
+        return source_->BeginCopy(new_slot, patience);
+    }
     absl::StatusOr<sdk::SchemaPtr> DescribeNow(const sdk::SourceTable& table) override {
         ASSIGN_OR_RETURN(const sdk::SchemaPtr schema, source_->DescribeNow(table));
         return schema == nullptr ? schema : mask_.SchemaOf(schema);

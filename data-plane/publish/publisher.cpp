@@ -70,12 +70,16 @@ void Publisher::Run(const std::stop_token& stop) {
     base::Backoff held(milliseconds{2'000}, milliseconds{30'000});
     bool leads = false;
     RefusedTopics refused;
+    int copies_put_off = 0;
     while (!stop.stop_requested()) {
         absl::Status status;
         std::string failed_topic;
         {
             Session session(kafka_, pipeline_, make_source_, metrics_, board_,
-                            {.wanted = wanted_, .recorder = recorder_, .led_before = leads}, refused, stop);
+                            {.wanted = wanted_,
+                             .recorder = recorder_,
+                             .copies_put_off = copies_put_off,
+                             .led_before = leads}, refused, stop);
             status = session.Run();
             leads = session.leads();
             failed_topic = session.failed_topic();

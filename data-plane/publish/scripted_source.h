@@ -104,7 +104,7 @@ class ScriptedSource final : public sdk::Source {
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
     absl::StatusOr<bool> HasSlot() override { return database_.slot_ != 0; }
 
-    absl::StatusOr<uint64_t> BeginCopy(bool new_slot) override {
+    absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds) override {
         const std::lock_guard lock(database_.mutex_);
         copy_at_ = database_.next_;
         if (new_slot) {

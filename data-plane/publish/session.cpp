@@ -37,6 +37,10 @@ constexpr int kListingShare = 20;
 /// Events of single tables are only told of so many at once.
 constexpr size_t kFewTables = 20;
 constexpr int kMaxEventsPerPoll = 20'000;
+/// The server waits for all running transactions before it makes a slot. Without a new slot the stream waits with it: at
+/// first not for long, then longer, because there may always be one that runs.
+constexpr seconds kSlotPatience{120};
+constexpr seconds kFirstPatience{4};
 /// Until the next try to copy a table that could not be read.
 constexpr seconds kPostponement{20};
 
@@ -319,7 +323,7 @@ void Session::MakeWriter() {
 absl::Status Session::FirstCopy() {
     board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
     RETURN_IF_ERROR(PrepareTableTopics());
-    ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true));
+    ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true, kSlotPatience));
     MILLRACE_FAILPOINT("publish.after_slot_created");
     RETURN_IF_ERROR(InitProducer());
     RETURN_IF_ERROR(ReadControl());
@@ -534,14 +538,18 @@ absl::Status Session::CopyNewTables() {
     const std::vector<const sdk::SourceTable*> missing = TablesToCopy();
     if (!missing.empty()) {
         board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
-        const absl::StatusOr<uint64_t> at = source_->BeginCopy(/*new_slot=*/false);
+        const int doublings = std::min(surroundings_.copies_put_off, 5);
+        const absl::StatusOr<uint64_t> at =
+            source_->BeginCopy(/*new_slot=*/false, std::min<seconds>(kFirstPatience * (1 << doublings), kSlotPatience));
         if (base::ReasonOf(at.status()) == "SLOT_WAITING") {
+            ++surroundings_.copies_put_off;
             for (const sdk::SourceTable* table : missing) {
                 Postpone(StateOf(*table), at.status());
             }
             return writer_->open() ? writer_->Commit() : absl::OkStatus();
         }
         RETURN_IF_ERROR(at.status());
+        surroundings_.copies_put_off = 0;
         MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
         for (const sdk::SourceTable* table : missing) {
             if (const TableState& state = StateOf(*table); IsKeyedAnew(*table, state)) {

@@ -26,6 +26,8 @@ class Session final {
     struct Surroundings final {
         const WantedOverrides& wanted;
         const events::Recorder& recorder;
+        /// How often, one session after the other, the copy of tables could not begin for transactions that ran.
+        int& copies_put_off;
         /// The session before published too: no takeover.
         bool led_before = false;
     };

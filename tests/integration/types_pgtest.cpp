@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -143,7 +144,7 @@ class Types : public postgres::SourceTest {
         const auto source = NewSource();
         const auto tables = source->ListTables({.tables = {"*.*"}, .exclude = {}});
         EXPECT_TRUE(tables.ok() && source->Prepare(*tables).ok());
-        const auto begun = source->BeginCopy(true);
+        const auto begun = source->BeginCopy(true, std::chrono::minutes(2));
         EXPECT_TRUE(begun.ok()) << base::Describe(begun.status());
         Rows stream;
         for (const sdk::SourceTable& table : *tables) {

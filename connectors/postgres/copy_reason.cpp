@@ -85,9 +85,11 @@ class Comparison final {
         if (rewritten_ && (before.source_version != after.source_version || before.source_version == 0)) {
             return base::Concat(Quoted(after), " was altered and its rows rewritten");
         }
-        if (Declared(before) != Declared(after) && !ReadsAlike(before, after)) {
-            return base::Concat("the type of ", Quoted(after), " was changed from ", Declared(before), " to ",
-                                Declared(after));
+        const bool same_domain = Declared(before) == Declared(after);
+        if ((!same_domain || before.source_type != after.source_type) && !ReadsAlike(before, after)) {
+            return base::Concat("the type of ", Quoted(after), " was changed from ",
+                                same_domain ? before.source_type : Declared(before), " to ",
+                                same_domain ? after.source_type : Declared(after));
         }
         if (LostLabels(before, after)) {
             return base::Concat("a label of the type of ", Quoted(after), " was renamed");

@@ -49,6 +49,16 @@ TEST(CopyReasonTest, AlteringAColumnAloneWritesNoRow) {
     EXPECT_EQ(CopyReason(Table(), after), "");
 }
 
+TEST(CopyReasonTest, WhatStandsBehindADomainWasRenamed) {
+    sdk::TableSchema before = Table();
+    before.columns[1].declared_type = "public.feeling";
+    before.columns[1].source_type = "public.mood";
+    sdk::TableSchema after = before;
+    EXPECT_EQ(CopyReason(before, after), "");
+    after.columns[1].source_type = "public.state_of_mind";
+    EXPECT_THAT(CopyReason(before, after), HasSubstr("from public.mood to public.state_of_mind"));
+}
+
 TEST(CopyReasonTest, BothTogetherMayHaveChangedValues) {
     sdk::TableSchema after = Table();
     after.storage = "g/3";

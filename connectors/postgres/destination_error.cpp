@@ -64,7 +64,7 @@ absl::Status DestinationError(const absl::Status& status, const Whereabouts& whe
     }
     if (sqlstate == "25006") {
         return base::MakeError(Code::kUnavailable, "READ_ONLY", "the server accepts no writes at the moment",
-                               "Point the destination at the primary server.");
+                               "Point the destination at the primary server, or lift default_transaction_read_only there.");
     }
     if (sqlstate == "25P03") {
         return base::MakeError(Code::kUnavailable, "STALLED",
@@ -102,6 +102,10 @@ absl::Status DestinationError(const absl::Status& status, const Whereabouts& whe
     if (sqlstate == "23514" && !absl::StrContains(base::ToAbsl(message), ", constraint ")) {
         return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,
                                "Make a partition for these rows in the destination, or a default partition.");
+    }
+    if (sqlstate == "P0001") {
+        return base::MakeError(Code::kFailedPrecondition, "TRIGGER_FAILED", message,
+                               "Look at the triggers of the table in the destination: one of them refuses a row.");
     }
     if (sqlstate.substr(0, 2) == "23") {
         return base::MakeError(Code::kFailedPrecondition, "CONSTRAINT_VIOLATED", message,

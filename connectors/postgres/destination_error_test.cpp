@@ -60,6 +60,8 @@ TEST(DestinationError, ConstraintsHoldTheTable) {
     EXPECT_EQ(base::ReasonOf(Of("23505")), "KEY_CONFLICT");
     EXPECT_EQ(base::ReasonOf(Of("23503")), "CONSTRAINT_VIOLATED");
     EXPECT_TRUE(absl::IsFailedPrecondition(Of("23514")));
+    EXPECT_EQ(base::ReasonOf(Of("P0001", "secret")), "TRIGGER_FAILED");
+    EXPECT_EQ(base::Describe(Of("P0001", "secret")).find("secret"), std::string::npos);
     const auto remedy = [](std::string_view objects) {
         const std::string message = base::Concat("a row violates a constraint (SQLSTATE 23514) at schema s, table t", objects);
         return base::RemedyOf(DestinationError(

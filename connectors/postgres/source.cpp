@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <thread>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -36,6 +37,18 @@ constexpr std::chrono::seconds kRemovePatience{3};
 // On a standby the position is what was replayed; nothing later can be seen there.
 constexpr std::string_view kPositionSql =
     "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+
+constexpr std::chrono::seconds kVisiblePatience{2};
+constexpr std::chrono::milliseconds kVisibleInterval{5};
+
+// Its own id is locked until after it has become visible.
+absl::StatusOr<bool> Runs(base::PqConnection& session, uint32_t transaction) {
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     session.ExecuteParams("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND "
+                                           "transactionid = $1::xid AND mode = 'ExclusiveLock' AND granted)",
+                                           {base::Concat(transaction)}));
+    return result.GetBool(0, 0);
+}
 
 absl::Status NotOpen(std::string_view what) {
     return base::MakeError(absl::StatusCode::kFailedPrecondition, "NOT_OPEN",
@@ -109,6 +122,8 @@ class PostgresSource final : public sdk::Source {
     std::unique_ptr<ReplicationStream> stream_;
     std::optional<ChangeAssembler> assembler_;
     PgoutputMessage message_;
+    /// The one that the stream is in, or was in last.
+    uint32_t transaction_ = 0;
 };
 
 absl::StatusOr<base::PqConnection*> PostgresSource::Session() {
@@ -274,9 +289,20 @@ absl::Status PostgresSource::Start(uint64_t end) {
 absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& relation) {
     return WithSession([&](base::PqConnection& session) -> absl::StatusOr<sdk::SchemaPtr> {
         const auto chosen = key_indexes_.find(relation.oid);
-        ASSIGN_OR_RETURN(const std::optional<CatalogTable> table,
-                         ReadCatalogTable(session, relation.oid,
-                                          chosen == key_indexes_.end() ? std::string() : chosen->second));
+        const std::string key_index = chosen == key_indexes_.end() ? std::string() : chosen->second;
+        ASSIGN_OR_RETURN(std::optional<CatalogTable> table, ReadCatalogTable(session, relation.oid, key_index));
+        // A transaction is in the log before others see it: the catalogue may not know yet of the shape that it made. Where
+        // it waits for a standby that is away, that may last.
+        const Clock::time_point deadline = Clock::now() + kVisiblePatience;
+        bool visible = table && SameShape(relation, *table);
+        while (!visible && Clock::now() < deadline) {
+            ASSIGN_OR_RETURN(const bool runs, Runs(session, transaction_));
+            ASSIGN_OR_RETURN(table, ReadCatalogTable(session, relation.oid, key_index));
+            visible = !runs || (table && SameShape(relation, *table));
+            if (!visible) {
+                std::this_thread::sleep_for(kVisibleInterval);
+            }
+        }
         ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(session, relation.columns));
         return BuildSchema(relation, table, types);
     });
@@ -285,6 +311,9 @@ absl::StatusOr<sdk::SchemaPtr> PostgresSource::ResolveRelation(const Relation& r
 absl::Status PostgresSource::HandleFrame(const Frame& frame, sdk::ChangeHandler& handler) {
     if (frame.kind == Frame::Kind::kData) {
         RETURN_IF_ERROR(DecodePgoutput(frame.payload, message_));
+        if (message_.kind == PgoutputMessage::Kind::kBegin) {
+            transaction_ = message_.xid;
+        }
         MILLRACE_FAILPOINT("postgres.after_decode");
         return assembler_->Handle(message_, handler);
     }

@@ -193,6 +193,34 @@ TEST_F(StreamTest, RowsThatWereRewrittenInPlaceAskForACopy) {
     EXPECT_EQ((*now)->id, before->id);
 }
 
+// A commit is in the log before others see it, for a moment or, where it waits for a standby, for longer.
+TEST_F(StreamTest, AShapeIsReadOnceTheTransactionThatMadeItIsVisible) {
+    Begin("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)");
+    const auto wait_for_standby = [](base::PqConnection& session, const std::string& name) {
+        RunSql(session, base::Concat("ALTER SYSTEM SET synchronous_standby_names = '", name, "'"));
+        RunSql(session, "SELECT pg_reload_conf()");
+        while (RunSql(session, "SHOW synchronous_standby_names") != name) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+    };
+    wait_for_standby(*session_, "absent");
+    const auto writer = NewSession();
+    std::thread writing([&] { RunSql(*writer, "ALTER TABLE t ADD c int DEFAULT 5; UPDATE t SET n = 2"); });
+    std::thread ending([&] {
+        const auto session = NewSession();
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        EXPECT_EQ(RunSql(*session, "SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum = 3"), "0");
+        wait_for_standby(*session, "");
+    });
+    PollUntil(*source_, recorder_, [this] { return !recorder_.changes.empty(); });
+    writing.join();
+    ending.join();
+    const sdk::SchemaPtr schema = recorder_.changes.front().schema;
+    EXPECT_FALSE(schema->behind);
+    EXPECT_EQ(schema->columns[2].source_id, 3);
+    EXPECT_EQ(schema->columns[2].fill, "5");
+}
+
 TEST_F(StreamTest, PartitionsOfOneMindFillTheirRoot) {
     Begin(
         "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t FOR "

@@ -98,7 +98,9 @@ void TableActor::ShowReplay(const absl::StatusOr<sdk::ReplayResult>& result, int
         base::Append(message, ": ", result.status().message());
         base::LogWarning("dead letters cannot be replayed", {{"topic", topic()}, base::LogField(result.status())});
     }
-    RecordEvent(events::EventType::kDeadLettersReplayed, std::move(message));
+    // A worker that starts carries the last one out again: told once.
+    RecordEvent(events::EventType::kDeadLettersReplayed, std::move(message), "",
+                base::Concat("replay-", identity_.stream.pipeline_uid, "-", topic(), "-", orders_.replay_counter));
 }
 
 void TableActor::BeginSkip(int64_t offset) {

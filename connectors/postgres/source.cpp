@@ -76,6 +76,7 @@ class PostgresSource final : public sdk::Source {
     absl::Status Prepare(const std::vector<sdk::SourceTable>& tables) override;
     absl::StatusOr<bool> HasSlot() override;
 
+    absl::Status LockCopy() override;
     absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) override;
     absl::StatusOr<sdk::SchemaPtr> Describe(const sdk::SourceTable& table) override;
     absl::StatusOr<int64_t> CopyTable(const sdk::SourceTable& table, uint64_t first_seq,
@@ -105,7 +106,6 @@ class PostgresSource final : public sdk::Source {
     /// an idle one may be for reasons of its own.
     template <typename Query>
     std::invoke_result_t<Query, base::PqConnection&> WithSession(const Query& query);
-    absl::Status TakeCopyLock();
     absl::StatusOr<std::optional<SlotState>> CurrentSlot();
     absl::StatusOr<SlotState> UsableSlot();
     absl::StatusOr<sdk::SchemaPtr> ResolveRelation(const Relation& relation);
@@ -193,7 +193,7 @@ absl::StatusOr<std::optional<SlotState>> PostgresSource::CurrentSlot() {
     return WithSession([&](base::PqConnection& session) { return ReadSlot(session, names_.slot); });
 }
 
-absl::Status PostgresSource::TakeCopyLock() {
+absl::Status PostgresSource::LockCopy() {
     if (copy_lock_ && copy_lock_->healthy()) {
         return absl::OkStatus();
     }
@@ -217,7 +217,7 @@ absl::StatusOr<uint64_t> PostgresSource::BeginCopy(bool new_slot, std::chrono::m
     if (new_slot) {
         stream_.reset();
     }
-    RETURN_IF_ERROR(TakeCopyLock());
+    RETURN_IF_ERROR(LockCopy());
     ASSIGN_OR_RETURN(copy_, SnapshotCopy::Open(parameters_, names_, new_slot, patience));
     return copy_->consistent_point();
 }

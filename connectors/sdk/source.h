@@ -104,9 +104,13 @@ class Source {
     /// Whether the slot exists. A slot that is lost (invalidated) is FailedPrecondition, reason SLOT_LOST.
     virtual absl::StatusOr<bool> HasSlot() = 0;
 
+    /// Keeps other workers from opening a copy, until Start succeeds or the object dies. Aborted, reason COPY_ELSEWHERE: another
+    /// worker copies; stand by and retry. Whoever waited for it, or came late, must look again at what is still to be copied
+    /// before BeginCopy touches the slot.
+    virtual absl::Status LockCopy() { return absl::OkStatus(); }
     /// Opens a copy: with `new_slot` drops an unused slot of ours and creates it anew, else uses a temporary one. Returns
     /// the position P whose snapshot the copy reads: every commit below P is in it, every other comes by the stream.
-    /// Aborted, reason COPY_ELSEWHERE: another worker copies; stand by and retry. Aborted, reason SLOT_WAITING: transactions
+    /// Takes the lock of LockCopy if it is not held. Aborted, reason SLOT_WAITING: transactions
     /// that run kept it from being opened for as long as `patience`; retry later.
     virtual absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) = 0;
     /// The shape of the table inside the open copy's snapshot, without `table.excluded`: the same that CopyTable's events carry. Needed for tables

@@ -64,6 +64,7 @@ class MaskedSource final : public sdk::Source {
         return source_->Prepare(tables);
     }
     absl::StatusOr<bool> HasSlot() override { return source_->HasSlot(); }
+    absl::Status LockCopy() override { return source_->LockCopy(); }
     absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds patience) override {
         return source_->BeginCopy(new_slot, patience);
     }

@@ -140,6 +140,37 @@ class PublisherTest : public testing::Test {
     std::jthread thread_;
 };
 
+// The other worker copies, streams and dies while this one still believes that nothing was copied: what waits in the
+// other's slot must not go with it.
+TEST_F(PublisherTest, ASlotThatAnotherWorkerFilledMeanwhileIsNotMadeAnew) {
+    database_.Commit({{"a", sdk::Op::kInsert, "1", "x"}});
+    uint64_t end = 0;
+    database_.OnLock([&] {
+        std::jthread other([&](const std::stop_token& stop) {
+            Publisher publisher(
+                kafka_, pipeline_,
+                [this]() -> absl::StatusOr<std::unique_ptr<sdk::Source>> {
+                    return std::make_unique<ScriptedSource>(database_);
+                },
+                metrics_);
+            publisher.Run(stop);
+        });
+        while (!Control().position.streaming) {
+            std::this_thread::sleep_for(20ms);
+        }
+        other.request_stop();
+        other.join();
+        end = database_.Commit({{"a", sdk::Op::kInsert, "2", "x"}});
+    });
+    Run();
+    while (end == 0) {
+        std::this_thread::sleep_for(20ms);
+    }
+    AwaitDurable(end);
+    EXPECT_EQ(Ids("a"), (std::vector<std::string>{"1", "2"}));
+    EXPECT_EQ(Control().position.generation, 1U) << "copied once";
+}
+
 TEST_F(PublisherTest, CopiesThenStreams) {
     database_.Commit({{.table = "a", .id = "1"}, {.table = "a", .id = "2"}});
     Run();

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -53,6 +55,11 @@ class ScriptedDatabase final {
         const std::lock_guard lock(mutex_);
         break_after_ = changes;
     }
+    /// Before the next lock of a copy is given.
+    void OnLock(std::function<void()> action) {
+        const std::lock_guard lock(mutex_);
+        on_lock_ = std::move(action);
+    }
     void SetSlotTaken(bool taken) {
         const std::lock_guard lock(mutex_);
         slot_taken_ = taken;
@@ -71,6 +78,7 @@ class ScriptedDatabase final {
     uint64_t next_ = 1000;
     uint64_t slot_ = 0;
     bool slot_taken_ = false;
+    std::function<void()> on_lock_;
     int break_after_ = -1;
     std::vector<uint64_t> acknowledged_;
     std::map<std::string, std::string> storage_;
@@ -103,6 +111,18 @@ class ScriptedSource final : public sdk::Source {
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return sdk::SourceIdentity{"scripted", 1}; }
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
     absl::StatusOr<bool> HasSlot() override { return database_.slot_ != 0; }
+
+    absl::Status LockCopy() override {
+        std::function<void()> action;
+        {
+            const std::lock_guard lock(database_.mutex_);
+            action = std::exchange(database_.on_lock_, {});
+        }
+        if (action) {
+            action();
+        }
+        return absl::OkStatus();
+    }
 
     absl::StatusOr<uint64_t> BeginCopy(bool new_slot, std::chrono::milliseconds) override {
         const std::lock_guard lock(database_.mutex_);

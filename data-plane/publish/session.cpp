@@ -318,21 +318,30 @@ void Session::MakeWriter() {
                               labels));
 }
 
+// The worker that copied before us may have come to its end, and changes that nobody has read yet wait in its slot.
+absl::Status Session::CheckCopyIsDue() {
+    RETURN_IF_ERROR(ReadControl());
+    if (control_.position.streaming && !ResyncWanted()) {
+        return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
+                               "another worker finished the first copy meanwhile");
+    }
+    return absl::OkStatus();
+}
+
 // The snapshot belongs to a slot, and a slot's snapshot cannot be had twice: an interrupted copy starts over
 // with a new slot and the next generation.
 absl::Status Session::FirstCopy() {
     board_.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
     RETURN_IF_ERROR(PrepareTableTopics());
+    RETURN_IF_ERROR(source_->LockCopy());
+    RETURN_IF_ERROR(CheckCopyIsDue());
+    // A worker that lost the lock without knowing cannot end its copy any more.
+    RETURN_IF_ERROR(InitProducer());
+    RETURN_IF_ERROR(CheckCopyIsDue());
+    MILLRACE_FAILPOINT("publish.after_fence");
+    const int64_t wanted_resync = surroundings_.wanted.Resync();
     ASSIGN_OR_RETURN(const uint64_t at, source_->BeginCopy(/*new_slot=*/true, kSlotPatience));
     MILLRACE_FAILPOINT("publish.after_slot_created");
-    RETURN_IF_ERROR(InitProducer());
-    RETURN_IF_ERROR(ReadControl());
-    const int64_t wanted_resync = surroundings_.wanted.Resync();
-    if (control_.position.streaming && !ResyncWanted()) {
-        return base::MakeError(absl::StatusCode::kAborted, "COPY_ELSEWHERE",
-                               "another worker finished the first copy meanwhile");
-    }
-    MILLRACE_FAILPOINT("publish.after_fence");
     StreamPosition& position = control_.position;
     position = {.system_id = identity_.system_id,
                 .timeline = identity_.timeline,

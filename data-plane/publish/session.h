@@ -58,6 +58,7 @@ class Session final {
     [[nodiscard]] bool ResyncWanted() const;
     [[nodiscard]] std::string ResyncCommand() const;
     absl::Status FirstCopy();
+    absl::Status CheckCopyIsDue();
     absl::Status TakeOver();
     absl::Status StartWhenFree();
     absl::Status InitProducer();

@@ -13,7 +13,7 @@ ROWS = 1200
 
 
 class Changes:
-    """Gives random rows other values, until it is left."""
+    """Gives rows other values until it is left; however long that takes, it leaves a third of them alone."""
 
     def __init__(self, millrace, database, values):
         self.connection = millrace.connect("source", database)
@@ -26,7 +26,7 @@ class Changes:
         with self.connection.cursor() as cursor:
             while not self.stop.is_set():
                 n += 1
-                cursor.execute("UPDATE t SET v = %s, note = %s WHERE id %% 97 = %s", (self.values[n % len(self.values)], f"round {n}", n % 97))
+                cursor.execute("UPDATE t SET v = %s, note = %s WHERE id %% 97 = %s", (self.values[n % len(self.values)], f"round {n}", n % 60))
                 if n % 5 == 0:
                     cursor.execute("UPDATE t SET id = id + 100000 WHERE id = %s", (n,))
                     cursor.execute("DELETE FROM t WHERE id = %s", (600 + n,))

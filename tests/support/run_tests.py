@@ -37,7 +37,7 @@ SANITIZERS = {
     },
 }
 # They build and look at the tree; no sanitizer sees them.
-NOT_SANITIZED = ("layering", "toy_connector")
+NOT_SANITIZED = ("layering", "processes", "toy_connector")
 PROVERS = ("failpoints", "defects", "rebalance")
 FUZZ_RUNS = 20_000
 FUZZ_RUNS_FULL = 5_000_000

@@ -6,22 +6,35 @@ Not for: knowing what they are (kafka_server, postgres_server, stack).
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import time
 
 
+# Below these numbers lie ports that many services have by default.
+LOWEST_PORT = 15_000
+given_ports = set()
+
+
 def free_port(preferred=0):
-    """`preferred` if nothing listens there, else a free port of the kernel's choice."""
-    for port in (preferred, 0):
+    """`preferred` if nothing listens there, else another, never the same twice. No outgoing connection is given that one by
+    the kernel while its server is down: not even the connection that a client tries to make to it."""
+    try:
+        highest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) - 1
+    except OSError:
+        highest = 32_767
+    choice = random.sample(range(LOWEST_PORT, highest + 1), 500) if highest >= LOWEST_PORT + 1000 else []
+    for port in ([preferred] if preferred else []) + [p for p in choice if p not in given_ports] + [0]:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 s.bind(("127.0.0.1", port))
-                return s.getsockname()[1]
             except OSError:
                 continue
+            given_ports.add(s.getsockname()[1])
+            return s.getsockname()[1]
     raise RuntimeError("no free port")
 
 

@@ -6,6 +6,9 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include <memory>
+
+#include "base/seal_form.h"
 #include "base/seal_key.h"
 #include "base/status.h"
 
@@ -71,6 +74,32 @@ absl::Status AddRecipient(const Cms& cms, const Key& key) {
     return set ? absl::OkStatus() : CryptoFailure("setting the recipient's algorithms");
 }
 
+struct FreedByOpenSsl final {
+    void operator()(void* memory) const { ::OPENSSL_free(memory); }
+};
+
+/// nullptr when it is none that Seal could have made: OpenSSL would follow it wherever it leads.
+Cms ReadEnvelope(std::string_view pem) {
+    const Bio input = ReadBio(pem);
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* der = nullptr;
+    long size = 0;
+    if (::PEM_read_bio(input.get(), &name, &header, &der, &size) != 1) {
+        return nullptr;
+    }
+    const std::unique_ptr<char, FreedByOpenSsl> owned_name(name);
+    const std::unique_ptr<char, FreedByOpenSsl> owned_header(header);
+    const std::unique_ptr<unsigned char, FreedByOpenSsl> owned_der(der);
+    const std::string_view bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+    // A header asks for a pass phrase.
+    if (std::string_view(name) != PEM_STRING_CMS || *header != '\0' || !seal_internal::HasSealForm(bytes)) {
+        return nullptr;
+    }
+    const unsigned char* at = der;
+    return Cms(::d2i_CMS_ContentInfo(nullptr, &at, size));
+}
+
 absl::Status Broken() {
     ::ERR_clear_error();
     return MakeError(absl::StatusCode::kUnauthenticated, "SEAL_BROKEN",
@@ -99,10 +128,8 @@ absl::StatusOr<std::string> Seal(const Secret& plain, std::string_view public_pe
 }
 
 absl::StatusOr<Secret> Unseal(std::string_view sealed_pem, const Secret& private_pem) {
-    const Bio input = ReadBio(sealed_pem);
-    const Cms cms(::PEM_read_bio_CMS(input.get(), nullptr, nullptr, nullptr));
-    // An envelope without authentication would open to whatever its maker did to it.
-    if (!cms || ::OBJ_obj2nid(::CMS_get0_type(cms.get())) != NID_id_smime_ct_authEnvelopedData) {
+    const Cms cms = ReadEnvelope(sealed_pem);
+    if (!cms) {
         return Broken();
     }
     // After the envelope: reading a key costs a millisecond.

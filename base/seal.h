@@ -28,8 +28,8 @@ absl::StatusOr<std::string> Fingerprint(std::string_view public_pem);
 /// Seals `plain` to `public_pem` (RSA or EC P-256/P-384); returns PEM ("-----BEGIN CMS-----").
 absl::StatusOr<std::string> Seal(const Secret& plain, std::string_view public_pem);
 
-/// Opens what Seal or `openssl cms -encrypt` made. Unauthenticated (reason SEAL_BROKEN) when it was altered or sealed to
-/// another key; nothing of the plain text is released then.
+/// Opens what Seal made, or another that makes the same form of envelope (seal_form.h). Unauthenticated (reason SEAL_BROKEN)
+/// when it has another form, was altered, or sealed to another key; nothing of the plain text is released then.
 absl::StatusOr<Secret> Unseal(std::string_view sealed_pem, const Secret& private_pem);
 
 }  // namespace millrace::base

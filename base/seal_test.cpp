@@ -4,9 +4,12 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include <string>
 
+#include "base/seal_form.h"
+#include "base/seal_key.h"
 #include "base/status.h"
 
 namespace millrace::base {
@@ -86,21 +89,31 @@ TEST(Seal, AnotherKeyOpensNothing) {
     ExpectBroken(Unseal(*to_rsa, ec.private_pem));
 }
 
-std::string FlipByteOfDer(const std::string& pem, size_t from_end) {
+std::string DerOf(const std::string& pem) {
     BIO* in = ::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
     char* name = nullptr;
     char* header = nullptr;
     unsigned char* der = nullptr;
     long size = 0;
     EXPECT_EQ(::PEM_read_bio(in, &name, &header, &der, &size), 1);
-    der[static_cast<size_t>(size) - from_end] ^= 1;
-    BIO* out = ::BIO_new(::BIO_s_mem());
-    ::PEM_write_bio(out, name, header, der, size);
+    std::string bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
     ::OPENSSL_free(name);
     ::OPENSSL_free(header);
     ::OPENSSL_free(der);
     ::BIO_free(in);
+    return bytes;
+}
+
+std::string PemOf(const std::string& der, const char* name = PEM_STRING_CMS, const char* header = "") {
+    BIO* out = ::BIO_new(::BIO_s_mem());
+    ::PEM_write_bio(out, name, header, reinterpret_cast<const unsigned char*>(der.data()), static_cast<long>(der.size()));
     return DrainBio(out);
+}
+
+std::string FlipByteOfDer(const std::string& pem, size_t from_end) {
+    std::string der = DerOf(pem);
+    der[der.size() - from_end] ^= 1;
+    return PemOf(der);
 }
 
 TEST(Seal, OneFlippedBitOfTagOrTextIsRefused) {
@@ -112,6 +125,85 @@ TEST(Seal, OneFlippedBitOfTagOrTextIsRefused) {
         ExpectBroken(Unseal(FlipByteOfDer(*sealed, 16), pair.private_pem));
         ExpectBroken(Unseal(FlipByteOfDer(*sealed, 24), pair.private_pem));
     }
+}
+
+/// An envelope of the kind `cipher`, by way of OpenSSL alone.
+std::string SealedWith(const EVP_CIPHER* cipher, const KeyPair& pair) {
+    const auto key = seal_internal::ReadPublicKey(pair.public_pem);
+    EXPECT_TRUE(key.ok());
+    X509* certificate = ::X509_new();
+    ::X509_set_version(certificate, X509_VERSION_3);
+    ::X509_set_pubkey(certificate, key->get());
+    ::X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    ::X509_gmtime_adj(X509_getm_notAfter(certificate), 60);
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    ::X509V3_set_ctx(&context, certificate, certificate, nullptr, nullptr, 0);
+    X509_EXTENSION* id = ::X509V3_EXT_conf_nid(nullptr, &context, NID_subject_key_identifier, "hash");
+    ::X509_add_ext(certificate, id, -1);
+    const seal_internal::Key signer(EVP_EC_gen("P-256"));
+    ::X509_sign(certificate, signer.get(), ::EVP_sha256());
+    const seal_internal::Cms cms(::CMS_AuthEnvelopedData_create(cipher));
+    CMS_RecipientInfo* recipient = ::CMS_add1_recipient_cert(cms.get(), certificate, CMS_USE_KEYID | CMS_KEY_PARAM);
+    ::EVP_PKEY_CTX_set_ecdh_kdf_md(::CMS_RecipientInfo_get0_pkey_ctx(recipient), ::EVP_sha256());
+    ::CMS_set_detached(cms.get(), 0);
+    const seal_internal::Bio input = seal_internal::ReadBio(kPlain);
+    EXPECT_EQ(::CMS_final(cms.get(), input.get(), nullptr, CMS_BINARY), 1);
+    BIO* out = ::BIO_new(::BIO_s_mem());
+    ::PEM_write_bio_CMS(out, cms.get());
+    ::X509_EXTENSION_free(id);
+    ::X509_free(certificate);
+    return DrainBio(out);
+}
+
+TEST(Seal, OnlyTheCipherThatSealsIsOpened) {
+    const KeyPair pair = EcPair("P-256");
+    EXPECT_TRUE(Unseal(SealedWith(::EVP_aes_256_gcm(), pair), pair.private_pem).ok());
+    ExpectBroken(Unseal(SealedWith(::EVP_aes_128_gcm(), pair), pair.private_pem));
+}
+
+/// `der` with the last byte of the object identifier that ends on `from` changed.
+std::string WithAlgorithm(std::string der, const std::string& from, char last) {
+    const size_t at = der.find(from);
+    EXPECT_NE(at, std::string::npos);
+    der[at + from.size() - 1] = last;
+    return der;
+}
+
+TEST(Seal, NoAlgorithmIsTakenFromTheEnvelope) {
+    const std::string aes("\x60\x86\x48\x01\x65\x03\x04\x01", 8);
+    const KeyPair pair = EcPair("P-256");
+    const std::string der = DerOf(*Seal(Secret(std::string(kPlain)), pair.public_pem));
+    ASSERT_TRUE(seal_internal::HasSealForm(der));
+    ASSERT_TRUE(Unseal(PemOf(der), pair.private_pem).ok());
+    // AES-256 key wrap with padding writes behind what OpenSSL has made room for, before 3.0.22.
+    EXPECT_FALSE(seal_internal::HasSealForm(WithAlgorithm(der, aes + "\x2d", 48)));
+    EXPECT_FALSE(seal_internal::HasSealForm(WithAlgorithm(der, aes + "\x2e", 42))) << "CBC has no tag";
+    const std::string rsa = DerOf(*Seal(Secret(std::string(kPlain)), RsaPair().public_pem));
+    ASSERT_TRUE(seal_internal::HasSealForm(rsa));
+    const std::string pkcs1("\x2a\x86\x48\x86\xf7\x0d\x01\x01", 8);
+    EXPECT_FALSE(seal_internal::HasSealForm(WithAlgorithm(rsa, pkcs1 + "\x07", 1))) << "PKCS#1 v1.5";
+}
+
+TEST(Seal, AShorterTagIsNoTag) {
+    const KeyPair pair = EcPair("P-256");
+    std::string der = DerOf(*Seal(Secret(std::string("x")), pair.public_pem));
+    // The tag ends the message: 04 10 and 16 bytes. Four bytes of it are taken out, and out of all lengths around it.
+    ASSERT_EQ(der.substr(der.size() - 18, 2), std::string("\x04\x10", 2));
+    der[der.size() - 17] = 12;
+    der.resize(der.size() - 4);
+    EXPECT_FALSE(seal_internal::HasSealForm(der));
+    EXPECT_FALSE(seal_internal::HasSealForm(DerOf(*Seal(Secret(std::string("x")), pair.public_pem)) + '\0')) << "something behind it";
+}
+
+TEST(Seal, EveryCutIsRefused) {
+    const KeyPair pair = EcPair("P-256");
+    const std::string der = DerOf(*Seal(Secret(std::string(kPlain)), pair.public_pem));
+    for (size_t size = 0; size < der.size(); ++size) {
+        EXPECT_FALSE(seal_internal::HasSealForm(std::string_view(der).substr(0, size))) << size;
+    }
+    ExpectBroken(Unseal(PemOf(der, "CERTIFICATE"), pair.private_pem));
+    ExpectBroken(Unseal(PemOf(der, PEM_STRING_CMS, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00000000000000000000000000000000\n"), pair.private_pem));
 }
 
 TEST(Seal, GarbageIsRefused) {

@@ -67,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const auto opened = base::Unseal(pem, keys.pair.private_pem);
     fuzz::Require(!opened.ok() || opened->Reveal() == kPlain, "only what was sealed is opened");
-    if (kind % 3 == 0) {
+    // Without a block there is no key to read, but OpenSSL sets its decoders up before it looks for one.
+    if (kind % 3 == 0 && pem.find("-----BEGIN ") != std::string::npos) {
         (void)base::Fingerprint(pem);
     }
     return 0;

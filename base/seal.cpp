@@ -6,8 +6,6 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
-
 #include "base/seal_form.h"
 #include "base/seal_key.h"
 #include "base/status.h"
@@ -74,32 +72,6 @@ absl::Status AddRecipient(const Cms& cms, const Key& key) {
     return set ? absl::OkStatus() : CryptoFailure("setting the recipient's algorithms");
 }
 
-struct FreedByOpenSsl final {
-    void operator()(void* memory) const { ::OPENSSL_free(memory); }
-};
-
-/// nullptr when it is none that Seal could have made: OpenSSL would follow it wherever it leads.
-Cms ReadEnvelope(std::string_view pem) {
-    const Bio input = ReadBio(pem);
-    char* name = nullptr;
-    char* header = nullptr;
-    unsigned char* der = nullptr;
-    long size = 0;
-    if (::PEM_read_bio(input.get(), &name, &header, &der, &size) != 1) {
-        return nullptr;
-    }
-    const std::unique_ptr<char, FreedByOpenSsl> owned_name(name);
-    const std::unique_ptr<char, FreedByOpenSsl> owned_header(header);
-    const std::unique_ptr<unsigned char, FreedByOpenSsl> owned_der(der);
-    const std::string_view bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
-    // A header asks for a pass phrase.
-    if (std::string_view(name) != PEM_STRING_CMS || *header != '\0' || !seal_internal::HasSealForm(bytes)) {
-        return nullptr;
-    }
-    const unsigned char* at = der;
-    return Cms(::d2i_CMS_ContentInfo(nullptr, &at, size));
-}
-
 absl::Status Broken() {
     ::ERR_clear_error();
     return MakeError(absl::StatusCode::kUnauthenticated, "SEAL_BROKEN",
@@ -128,14 +100,18 @@ absl::StatusOr<std::string> Seal(const Secret& plain, std::string_view public_pe
 }
 
 absl::StatusOr<Secret> Unseal(std::string_view sealed_pem, const Secret& private_pem) {
-    const Cms cms = ReadEnvelope(sealed_pem);
+    const Cms cms = seal_internal::ReadEnvelope(sealed_pem);
     if (!cms) {
         return Broken();
     }
     // After the envelope: reading a key costs a millisecond.
     ASSIGN_OR_RETURN(const Key key, seal_internal::ReadPrivateKey(private_pem));
+    return seal_internal::Open(cms, key);
+}
+
+absl::StatusOr<Secret> seal_internal::Open(const Cms& envelope, const Key& key) {
     const Bio output(::BIO_new(::BIO_s_secmem()));
-    if (::CMS_decrypt(cms.get(), key.get(), nullptr, nullptr, output.get(), CMS_BINARY) != 1) {
+    if (::CMS_decrypt(envelope.get(), key.get(), nullptr, nullptr, output.get(), CMS_BINARY) != 1) {
         return Broken();
     }
     return Secret(std::string(seal_internal::Written(output)));

@@ -3,8 +3,10 @@
 #include <openssl/asn1.h>
 #include <openssl/obj_mac.h>
 #include <openssl/objects.h>
+#include <openssl/pem.h>
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 
 namespace millrace::base::seal_internal {
@@ -118,6 +120,10 @@ bool IsAesGcm(Elements content) {
            algorithm.AtEnd() && content.Take(0, kContext) && content.AtEnd();
 }
 
+struct FreedByOpenSsl final {
+    void operator()(void* memory) const { ::OPENSSL_free(memory); }
+};
+
 }  // namespace
 
 bool HasSealForm(std::string_view der) {
@@ -136,6 +142,27 @@ bool HasSealForm(std::string_view der) {
     const auto tag = envelope.Take(V_ASN1_OCTET_STRING);
     return tag && tag->size() == kTagBytes && envelope.AtEnd() && (IsByRsa(recipients) || IsByEcdh(recipients)) &&
            IsAesGcm(content);
+}
+
+Cms ReadEnvelope(std::string_view pem) {
+    const Bio input = ReadBio(pem);
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* der = nullptr;
+    long size = 0;
+    if (::PEM_read_bio(input.get(), &name, &header, &der, &size) != 1) {
+        return nullptr;
+    }
+    const std::unique_ptr<char, FreedByOpenSsl> owned_name(name);
+    const std::unique_ptr<char, FreedByOpenSsl> owned_header(header);
+    const std::unique_ptr<unsigned char, FreedByOpenSsl> owned_der(der);
+    const std::string_view bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+    // A header asks for a pass phrase.
+    if (std::string_view(name) != PEM_STRING_CMS || *header != '\0' || !HasSealForm(bytes)) {
+        return nullptr;
+    }
+    const unsigned char* at = der;
+    return Cms(::d2i_CMS_ContentInfo(nullptr, &at, size));
 }
 
 }  // namespace millrace::base::seal_internal

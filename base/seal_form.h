@@ -1,7 +1,9 @@
-/// Whether an envelope has the form that Seal gives it. Not for: opening it, telling whether it was altered (seal.cpp).
+/// Envelopes of the form that Seal gives them. Not for: telling whether one was altered (seal.cpp).
 #pragma once
 
 #include <string_view>
+
+#include "base/seal_key.h"
 
 namespace millrace::base::seal_internal {
 
@@ -11,5 +13,9 @@ namespace millrace::base::seal_internal {
 /// authentication could be forged, and code for algorithms that nobody here uses has been where memory was damaged
 /// (CVE-2026-63072 in key unwrapping with padding, CVE-2025-15467 in long nonces).
 bool HasSealForm(std::string_view der);
+
+/// Of a PEM block without headers. nullptr when it is none that Seal could have made: OpenSSL would follow it wherever it
+/// leads.
+Cms ReadEnvelope(std::string_view pem);
 
 }  // namespace millrace::base::seal_internal

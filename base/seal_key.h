@@ -39,6 +39,9 @@ absl::StatusOr<Key> ReadPublicKey(std::string_view pem);
 /// InvalidArgument, reason SEAL_KEY, when it is no unencrypted private key in PEM.
 absl::StatusOr<Key> ReadPrivateKey(const Secret& pem);
 
+/// What Unseal does, of an envelope and a key that were read.
+absl::StatusOr<Secret> Open(const Cms& envelope, const Key& key);
+
 /// Internal; forgets OpenSSL's error queue, which may quote key material's file names.
 absl::Status CryptoFailure(std::string_view what);
 

@@ -597,6 +597,7 @@ absl::Status Session::Stream() {
         MILLRACE_FAILPOINT("publish.after_poll");
         if (MILLRACE_DEFECT("acknowledge-early", 1)) {
             source_->Acknowledge(writer_->pending().end);
+            RETURN_IF_ERROR(source_->SendFeedback(/*now=*/true));
         }
         if (stream.wanted_copy()) {
             return LeaveToCopy(*stream.wanted_copy());

@@ -124,7 +124,8 @@ class Millrace:
         for name in list(self.stack.state["folders"]):
             postgres_server.remove(self.stack, name)
         keep = os.environ.get("MILLRACE_TEST_KEEP")
-        if keep:
+        # Without logs nothing ever started; what kept it from starting is what is to be seen.
+        if keep and (self.folder / "logs").exists():
             shutil.copytree(self.folder / "logs", pathlib.Path(keep) / self.folder.name, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 import pathlib
 import socket
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy" / "local" / "lib"))
@@ -29,6 +30,19 @@ class FreePort(unittest.TestCase):
             taken.listen()
             port = taken.getsockname()[1]
             self.assertNotEqual(processes.free_port(port), port)
+
+
+class Taken(unittest.TestCase):
+    def test_what_ends_soon_has_not_taken_it(self):
+        with socket.socket() as ending:
+            ending.bind(("127.0.0.1", 0))
+            ending.listen()
+            port = ending.getsockname()[1]
+            self.assertTrue(processes.taken(port, 0.3))
+            closing = threading.Timer(0.5, ending.close)
+            closing.start()
+            self.assertFalse(processes.taken(port, 10))
+            closing.join()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def start(stack, port, name="kafka", folder=None, settings=None):
     """Starts the broker unless it runs; its data survive a restart. `settings`: broker properties on top of ours."""
     if stack.alive(name):
         return
-    if processes.listening(port):
+    if processes.taken(port):
         raise SystemExit(f"Port {port}, which Kafka should use, is taken by another process; set MILLRACE_KAFKA_PORT.")
     libs = ROOT / ".cache" / "kafka" / "libs"
     home = pathlib.Path(folder or stack.home / name)

@@ -66,7 +66,7 @@ def start(stack, port, name="postgres", password=None, settings=None):
     """Starts the server unless it runs. `password`: of the superuser "postgres", required over TCP; None trusts."""
     if stack.alive(name):
         return
-    if processes.listening(port):
+    if processes.taken(port):
         raise SystemExit(f"Port {port}, which PostgreSQL should use, is taken by another process.")
     folder = data_folder(stack, name)
     data = folder / "data"

@@ -44,6 +44,17 @@ def listening(port, host="127.0.0.1"):
         return s.connect_ex((host, port)) == 0
 
 
+def taken(port, seconds=10):
+    """Whether something listens there and goes on listening: of a process that was killed, the ports stay open until its last
+    thread has gone, which is after it looks dead."""
+    deadline = time.monotonic() + seconds
+    while listening(port):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def start_time(pid):
     """Kernel start time of a live process; None when it is gone. Tells a process from a later one with its pid."""
     try:

@@ -110,7 +110,10 @@ class ScriptedSource final : public sdk::Source {
     }
     absl::StatusOr<sdk::SourceIdentity> Identify() override { return sdk::SourceIdentity{"scripted", 1}; }
     absl::Status Prepare(const std::vector<sdk::SourceTable>&) override { return absl::OkStatus(); }
-    absl::StatusOr<bool> HasSlot() override { return database_.slot_ != 0; }
+    absl::StatusOr<bool> HasSlot() override {
+        const std::lock_guard lock(database_.mutex_);
+        return database_.slot_ != 0;
+    }
 
     absl::Status LockCopy() override {
         std::function<void()> action;
@@ -205,7 +208,10 @@ class ScriptedSource final : public sdk::Source {
         database_.slot_ = std::max(database_.slot_, end);
     }
     absl::Status SendFeedback(bool) override { return absl::OkStatus(); }
-    absl::StatusOr<uint64_t> CurrentPosition() override { return database_.next_; }
+    absl::StatusOr<uint64_t> CurrentPosition() override {
+        const std::lock_guard lock(database_.mutex_);
+        return database_.next_;
+    }
     absl::Status Heartbeat() override { return absl::OkStatus(); }
     absl::StatusOr<sdk::RetainedLog> Retained() override { return sdk::RetainedLog{}; }
     absl::Status Remove() override { return absl::OkStatus(); }

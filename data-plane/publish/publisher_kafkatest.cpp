@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "data-plane/bus/table_reader.h"
@@ -144,7 +145,7 @@ class PublisherTest : public testing::Test {
 // other's slot must not go with it.
 TEST_F(PublisherTest, ASlotThatAnotherWorkerFilledMeanwhileIsNotMadeAnew) {
     database_.Commit({{"a", sdk::Op::kInsert, "1", "x"}});
-    uint64_t end = 0;
+    std::atomic<uint64_t> end = 0;
     database_.OnLock([&] {
         std::jthread other([&](const std::stop_token& stop) {
             Publisher publisher(

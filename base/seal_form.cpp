@@ -29,8 +29,10 @@ class Elements final {
         long length = 0;
         int found_tag = 0;
         int found_class = 0;
-        // 0x80: malformed; 1: of indefinite length.
-        const int kind = good_ ? ::ASN1_get_object(&at, &length, &found_tag, &found_class, static_cast<long>(rest_.size())) : 0x80;
+        // 0x80: malformed; 1: of indefinite length. Of nothing it would leave an error in OpenSSL's queue.
+        const int kind = good_ && !rest_.empty()
+                             ? ::ASN1_get_object(&at, &length, &found_tag, &found_class, static_cast<long>(rest_.size()))
+                             : 0x80;
         good_ = (kind & 0x81) == 0 && found_tag == tag && found_class == of_class;
         if (!good_) {
             return std::nullopt;
@@ -60,7 +62,6 @@ class Elements final {
             *this = ahead;
         }
     }
-    [[nodiscard]] bool good() const { return good_; }
     [[nodiscard]] bool AtEnd() const { return good_ && rest_.empty(); }
 
  private:
@@ -120,9 +121,13 @@ bool IsAesGcm(Elements content) {
            algorithm.AtEnd() && content.Take(0, kContext) && content.AtEnd();
 }
 
-struct FreedByOpenSsl final {
-    void operator()(void* memory) const { ::OPENSSL_free(memory); }
-};
+// A macro at OpenSSL.
+void FreeMemory(void* memory) {
+    ::OPENSSL_free(memory);
+}
+
+template <typename T>
+using Memory = std::unique_ptr<T, Freed<FreeMemory>>;
 
 }  // namespace
 
@@ -153,9 +158,9 @@ Cms ReadEnvelope(std::string_view pem) {
     if (::PEM_read_bio(input.get(), &name, &header, &der, &size) != 1) {
         return nullptr;
     }
-    const std::unique_ptr<char, FreedByOpenSsl> owned_name(name);
-    const std::unique_ptr<char, FreedByOpenSsl> owned_header(header);
-    const std::unique_ptr<unsigned char, FreedByOpenSsl> owned_der(der);
+    const Memory<char> owned_name(name);
+    const Memory<char> owned_header(header);
+    const Memory<unsigned char> owned_der(der);
     const std::string_view bytes(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
     // A header asks for a pass phrase.
     if (std::string_view(name) != PEM_STRING_CMS || *header != '\0' || !HasSealForm(bytes)) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -194,6 +195,17 @@ TEST(Seal, AShorterTagIsNoTag) {
     der.resize(der.size() - 4);
     EXPECT_FALSE(seal_internal::HasSealForm(der));
     EXPECT_FALSE(seal_internal::HasSealForm(DerOf(*Seal(Secret(std::string("x")), pair.public_pem)) + '\0')) << "something behind it";
+}
+
+TEST(Seal, OpeningLeavesNoErrorBehindForOtherUsersOfOpenSsl) {
+    for (const KeyPair& pair : {RsaPair(), EcPair("P-256")}) {
+        const auto sealed = Seal(Secret(std::string(kPlain)), pair.public_pem);
+        ::ERR_clear_error();
+        ASSERT_TRUE(Unseal(*sealed, pair.private_pem).ok());
+        EXPECT_EQ(::ERR_peek_error(), 0U);
+        ExpectBroken(Unseal(FlipByteOfDer(*sealed, 1), pair.private_pem));
+        EXPECT_EQ(::ERR_peek_error(), 0U);
+    }
 }
 
 TEST(Seal, EveryCutIsRefused) {

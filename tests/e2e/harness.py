@@ -114,7 +114,10 @@ class Millrace:
         while time.monotonic() < deadline:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                return os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                if code != 0:
+                    print(f"{name} ended with {code}; its last words:\n" + self.last_words(name))
+                return code
             time.sleep(0.05)
         raise AssertionError(f"{name} did not end within {seconds} s of SIGTERM")
 
@@ -193,6 +196,9 @@ class Millrace:
 
     def status(self, name):
         return json.loads(self.cli("status", name, "-o", "json").stdout)["pipelines"][0]
+
+    def last_words(self, name, lines=40):
+        return "\n".join((self.folder / "logs" / f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
 
     def log_tail(self, lines=15):
         out = []

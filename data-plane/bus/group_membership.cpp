@@ -56,9 +56,12 @@ struct GroupMembership::Impl final {
     std::unique_ptr<KafkaClient> client;
     /// First failure inside a callback; Poll returns it.
     absl::Status failure;
+    bool ever_assigned = false;
 
     [[nodiscard]] rd_kafka_t* handle() const { return client->get(); }
 
+    /// The broker knows the member, and it has not been assigned anything so far, not even nothing.
+    [[nodiscard]] bool AwaitsFirstAssignment() const;
     void Assigned(rd_kafka_topic_partition_list_t& partitions);
     void Revoked(rd_kafka_topic_partition_list_t& partitions);
     void Note(KafkaOwned<rd_kafka_error_s> error, const char* doing);
@@ -74,7 +77,18 @@ void GroupMembership::Impl::Note(KafkaOwned<rd_kafka_error_s> error, const char*
     }
 }
 
+bool GroupMembership::Impl::AwaitsFirstAssignment() const {
+    if (ever_assigned) {
+        return false;
+    }
+    char* const member = rd_kafka_memberid(handle());
+    const bool known = member != nullptr && *member != '\0';
+    rd_kafka_mem_free(handle(), member);
+    return known;
+}
+
 void GroupMembership::Impl::Assigned(rd_kafka_topic_partition_list_t& partitions) {
+    ever_assigned = true;
     for (int i = 0; i < partitions.cnt; ++i) {
         partitions.elems[i].offset = RD_KAFKA_OFFSET_END;
     }
@@ -129,6 +143,11 @@ absl::Status GroupMembership::Impl::TakeMessage(const rd_kafka_message_t& messag
 GroupMembership::GroupMembership(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 GroupMembership::~GroupMembership() {
+    // A cooperative member that has chosen its assignor and was not assigned yet trips an assertion when librdkafka 2.0.2
+    // destroys it, and takes the process down (confluentinc/librdkafka#4312). It leaves the group like any other.
+    if (impl_->AwaitsFirstAssignment()) {
+        impl_->client->LeaveBehind();
+    }
     const KafkaOwned<rd_kafka_queue_s> queue(rd_kafka_queue_new(impl_->handle()));
     const KafkaOwned<rd_kafka_error_s> error(rd_kafka_consumer_close_queue(impl_->handle(), queue.get()));
     const Clock::time_point deadline = Clock::now() + kLeavePatience;

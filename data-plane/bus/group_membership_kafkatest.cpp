@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "base/status.h"
 #include "data-plane/bus/bus_fixture.h"
@@ -154,6 +155,25 @@ TEST_F(GroupMembershipTest, TablesOfADeadMemberMove) {
     const double moved = AwaitShared({a.get(), b.get()}, 30s);
     std::printf("tables of a killed member moved after %.1f s\n", moved);
     EXPECT_LT(moved, 15);
+}
+
+TEST_F(GroupMembershipTest, LeavingAtAnyMomentOfTheFirstAssignmentIsSafe) {
+    // Whoever comes or goes begins a rebalance, so that each of them leaves at another moment of its own first one.
+    for (int round = 0; round < 6; ++round) {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 5; ++i) {
+            threads.emplace_back([this, round, i] {
+                const auto member = Join("passing-" + std::to_string(i));
+                const auto until = Clock::now() + std::chrono::milliseconds(17 * (5 * round + i));
+                while (Clock::now() < until) {
+                    member->Poll();
+                }
+                member->Leave();
+            });
+        }
+    }
+    const auto resident = Join("resident");
+    AwaitShared({resident.get()}, 20s);
 }
 
 TEST_F(GroupMembershipTest, NothingIsCommittedInTheGroup) {

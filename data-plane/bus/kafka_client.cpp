@@ -108,6 +108,11 @@ KafkaClient::~KafkaClient() {
     if (handle_ == nullptr) {
         return;
     }
+    if (left_behind_) {
+        state_->Close();
+        new std::shared_ptr<ClientState>(state_);  // The handle's threads go on calling it.
+        return;
+    }
     // Apart, because librdkafka may wait for ever here: so does 2.0 after a topic was deleted that was being
     // read.
     const auto done = std::make_shared<std::promise<void>>();

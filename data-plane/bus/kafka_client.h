@@ -74,6 +74,9 @@ class KafkaClient final {
     KafkaClient(const KafkaClient&) = delete;
     KafkaClient& operator=(const KafkaClient&) = delete;
 
+    /// For a handle that librdkafka cannot destroy without taking the process down: it stays until the process ends.
+    void LeaveBehind() { left_behind_ = true; }
+
     [[nodiscard]] rd_kafka_s* get() const { return handle_; }
     [[nodiscard]] ClientState& state() const { return *state_; }
     /// See ClientState::Error.
@@ -86,6 +89,7 @@ class KafkaClient final {
 
     const std::shared_ptr<ClientState> state_;
     rd_kafka_s* handle_ = nullptr;
+    bool left_behind_ = false;
 };
 
 }  // namespace millrace::bus

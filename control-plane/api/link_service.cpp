@@ -83,18 +83,18 @@ class LinkStream final : public grpc::ServerBidiReactor<v1::ConnectRequest, v1::
     }
 
     void OnWriteDone(bool ok) override {
+        // Looked at once, under the lock: Close may come between, and leaves the end to the write that begins here.
+        bool ended = false;
         {
             const std::lock_guard lock(mutex_);
             writing_ = false;
-            if (!end_) {
-                // After a failed write the stream is broken: the read that is under way fails too and ends
-                // it.
-                if (!ok || !TakeNext()) {
-                    return;
-                }
+            ended = end_.has_value();
+            // After a failed write the stream is broken: the read that is under way fails too and ends it.
+            if (!ended && (!ok || !TakeNext())) {
+                return;
             }
         }
-        if (end_) {
+        if (ended) {
             Finish(call_.Finish(*end_));
         } else {
             StartWrite(&outgoing_);

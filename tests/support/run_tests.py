@@ -36,8 +36,11 @@ SANITIZERS = {
                         "second_deadlock_stack=1:history_size=4",
     },
 }
-# A suite that forks while DuckDB is open: its allocator takes more locks for the fork than the detector of deadlocks can count.
-MORE_OPTIONS = {("tsan", "duckdb_duckdbtest"): {"TSAN_OPTIONS": ":detect_deadlocks=0"}}
+MORE_OPTIONS = {
+    # It forks while DuckDB is open, whose allocator takes more locks for the fork than the detector of deadlocks can count.
+    ("tsan", "duckdb_duckdbtest"): {"TSAN_OPTIONS": ":detect_deadlocks=0"},
+    ("tsan", "control_grpctest"): {"TSAN_OPTIONS": f":suppressions={SUPPORT / 'tsan_grpc.supp'}"},
+}
 # They build and look at the tree; no sanitizer sees them.
 NOT_SANITIZED = ("layering", "processes", "toy_connector")
 PROVERS = ("failpoints", "defects", "rebalance")

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -115,9 +117,12 @@ TEST_F(PlaneKeyTest, TheWorkerIdStays) {
 TEST_F(PlaneKeyTest, AStateFolderHasOneWorker) {
     auto lock = StateLock::Acquire(folder_);
     ASSERT_TRUE(lock.ok()) << lock.status();
-    EXPECT_EQ(base::ReasonOf(StateLock::Acquire(folder_).status()), "STATE_DIR_IN_USE");
-    lock->reset();
-    EXPECT_TRUE(StateLock::Acquire(folder_).ok());
+    EXPECT_EQ(base::ReasonOf(StateLock::Acquire(folder_, std::chrono::milliseconds(30)).status()), "STATE_DIR_IN_USE");
+    std::jthread dying([&lock] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        lock->reset();
+    });
+    EXPECT_TRUE(StateLock::Acquire(folder_).ok()) << "who was killed is waited for";
 }
 
 }  // namespace

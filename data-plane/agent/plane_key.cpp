@@ -10,12 +10,15 @@
 #include <cstring>
 #include <random>
 #include <system_error>
+#include <thread>
 
 #include "base/file.h"
 #include "base/status.h"
 
 namespace millrace::agent {
 namespace {
+
+constexpr std::chrono::milliseconds kLockInterval{20};
 
 absl::Status CheckMode(const std::filesystem::path& path) {
     struct stat info {};
@@ -114,7 +117,8 @@ absl::StatusOr<std::string> LoadOrMakeWorkerId(const std::filesystem::path& stat
     return id;
 }
 
-absl::StatusOr<std::unique_ptr<StateLock>> StateLock::Acquire(const std::filesystem::path& state_dir) {
+absl::StatusOr<std::unique_ptr<StateLock>> StateLock::Acquire(const std::filesystem::path& state_dir,
+                                                              std::chrono::milliseconds patience) {
     RETURN_IF_ERROR(MakeFolder(state_dir));
     const std::filesystem::path path = state_dir / "lock";
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -123,7 +127,12 @@ absl::StatusOr<std::unique_ptr<StateLock>> StateLock::Acquire(const std::filesys
                                "cannot open " + path.string() + ": " + std::strerror(errno),
                                "Make the state folder writable for the worker's user.");
     }
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(kLockInterval);
+            continue;
+        }
         ::close(fd);
         return base::MakeError(absl::StatusCode::kFailedPrecondition, "STATE_DIR_IN_USE",
                                "the state folder " + state_dir.string() + " is used by another worker",

@@ -2,6 +2,7 @@
 /// outlive the process. Not for: sealing (base/seal), configuration (last_good).
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -25,9 +26,10 @@ std::string RandomHex();
 /// Holds `<state_dir>/lock` as long as it lives.
 class StateLock final {
  public:
-    /// Creates the folder (mode 0700) when absent. FailedPrecondition (STATE_DIR_IN_USE): another worker
-    /// holds it.
-    static absl::StatusOr<std::unique_ptr<StateLock>> Acquire(const std::filesystem::path& state_dir);
+    /// Creates the folder (mode 0700) when absent. A worker that was killed holds it until its last thread has gone, which is
+    /// after it looks dead: so it is waited for. FailedPrecondition (STATE_DIR_IN_USE): another worker holds it for longer.
+    static absl::StatusOr<std::unique_ptr<StateLock>> Acquire(const std::filesystem::path& state_dir,
+                                                              std::chrono::milliseconds patience = std::chrono::seconds(5));
     ~StateLock();
     StateLock(const StateLock&) = delete;
     StateLock& operator=(const StateLock&) = delete;

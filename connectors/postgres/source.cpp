@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/postgres/change_assembler.h"
+#include "connectors/postgres/chunk_reader.h"
 #include "connectors/postgres/copy_reason.h"
 #include "connectors/postgres/lsn.h"
 #include "connectors/postgres/options.h"
@@ -85,6 +86,14 @@ class PostgresSource final : public sdk::Source {
     [[nodiscard]] std::string WhyCopyAnew(const sdk::TableSchema& before,
                                           const sdk::TableSchema& after) const override {
         return CopyReason(before, after);
+    }
+    absl::StatusOr<bool> ReadsChunks(const sdk::SourceTable& table) override {
+        ASSIGN_OR_RETURN(const std::vector<ChunkKeyColumn> key,
+                         WithSession([&](base::PqConnection& session) { return ChunkKey(session, table); }));
+        return !key.empty();
+    }
+    absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> OpenChunks(const sdk::SourceTable& table) override {
+        return ChunkReader::Open(parameters_, table);
     }
     absl::Status EndCopy() override;
 

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "connectors/sdk/change_event.h"
+#include "connectors/sdk/chunk.h"
 #include "connectors/sdk/finding.h"
 #include "connectors/sdk/options.h"
 
@@ -126,6 +127,11 @@ class Source {
     [[nodiscard]] virtual std::string WhyCopyAnew(const TableSchema& /*before*/, const TableSchema& /*after*/) const {
         return {};
     }
+    /// Whether the table's rows can be read in pieces; if not, only by CopyTable.
+    virtual absl::StatusOr<bool> ReadsChunks(const SourceTable& /*table*/) { return false; }
+    /// A reader of such pieces, each with what its snapshot saw of the transactions whose changes Poll hands over; nullptr
+    /// when the table cannot be read so any more.
+    virtual absl::StatusOr<std::unique_ptr<ChunkReader>> OpenChunks(const SourceTable& /*table*/) { return nullptr; }
     /// Ends the snapshot. A lock that kept other workers from copying is held until Start succeeds or the object dies.
     virtual absl::Status EndCopy() = 0;
 

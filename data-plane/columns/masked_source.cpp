@@ -76,6 +76,16 @@ class MaskedSource final : public sdk::Source {
                                           const sdk::TableSchema& after) const override {
         return source_->WhyCopyAnew(before, after);
     }
+    // Where a rule hides a column, a chunk's cursor would show it.
+    absl::StatusOr<bool> ReadsChunks(const sdk::SourceTable& table) override {
+        return table.column_policy == 0 ? source_->ReadsChunks(table) : false;
+    }
+    absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> OpenChunks(const sdk::SourceTable& table) override {
+        if (table.column_policy != 0) {
+            return nullptr;
+        }
+        return source_->OpenChunks(table);
+    }
     absl::Status EndCopy() override { return source_->EndCopy(); }
     absl::Status Start(uint64_t end) override { return source_->Start(end); }
     void Acknowledge(uint64_t end) override { source_->Acknowledge(end); }

@@ -33,6 +33,34 @@ absl::Status DecodePosition(std::string_view bytes, StreamPosition& position) {
     return absl::OkStatus();
 }
 
+sdk::KeyTexts DecodeKey(const v1::BackfillKey& key) {
+    return {key.cells().begin(), key.cells().end()};
+}
+
+void EncodeKey(const sdk::KeyTexts& key, v1::BackfillKey& proto) {
+    proto.mutable_cells()->Assign(key.begin(), key.end());
+}
+
+BackfillState DecodeBackfill(const v1::BackfillState& proto) {
+    BackfillState state{.cursor = DecodeKey(proto.cursor()),
+                        .bound = DecodeKey(proto.bound()),
+                        .scanned = proto.scanned(),
+                        .repairs = {}};
+    for (const v1::BackfillKey& key : proto.repairs()) {
+        state.repairs.push_back(DecodeKey(key));
+    }
+    return state;
+}
+
+void EncodeBackfill(const BackfillState& state, v1::BackfillState& proto) {
+    EncodeKey(state.cursor, *proto.mutable_cursor());
+    EncodeKey(state.bound, *proto.mutable_bound());
+    proto.set_scanned(state.scanned);
+    for (const sdk::KeyTexts& key : state.repairs) {
+        EncodeKey(key, *proto.add_repairs());
+    }
+}
+
 absl::Status DecodeTable(const std::string& key, std::string_view bytes, ControlState& state) {
     v1::TableCopyState proto;
     if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
@@ -58,6 +86,9 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .held_reason = proto.held_reason(),
                                    .held_error = proto.held_error(),
                                    .held_remedy = proto.held_remedy()};
+    if (proto.has_backfill()) {
+        state.tables[proto.topic()].backfill = DecodeBackfill(proto.backfill());
+    }
     return absl::OkStatus();
 }
 
@@ -108,6 +139,9 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_held_reason(table.held_reason);
     proto.set_held_error(table.held_error);
     proto.set_held_remedy(table.held_remedy);
+    if (table.backfill) {
+        EncodeBackfill(*table.backfill, *proto.mutable_backfill());
+    }
     return proto.SerializeAsString();
 }
 

@@ -2,8 +2,9 @@
 /// Not for: retrying (publisher).
 #pragma once
 
-#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -11,15 +12,13 @@
 #include "absl/status/status.h"
 #include "base/metrics.h"
 #include "data-plane/bus/producer.h"
+#include "data-plane/publish/copies.h"
 #include "data-plane/publish/publisher.h"
-#include "data-plane/publish/stream_position.h"
 #include "data-plane/publish/stream_writer.h"
+#include "data-plane/publish/table_set.h"
 #include "data-plane/publish/transaction_writer.h"
 
 namespace millrace::publish {
-
-/// Table topics whose records cannot be produced, and why.
-using RefusedTopics = std::map<std::string, absl::Status>;
 
 class Session final {
  public:
@@ -49,13 +48,11 @@ class Session final {
 
  private:
     absl::Status Connect();
-    absl::Status ReadStreamEntries();
     absl::Status PrepareTopics();
     /// Makes the topics of tables that are to be copied, and refuses tables whose topic is gone.
     absl::Status PrepareTableTopics();
+    absl::Status RefuseWithout(std::set<std::string> topics);
     [[nodiscard]] absl::Status CheckIdentity();
-    /// A resync of the whole pipeline is wanted that is not done.
-    [[nodiscard]] bool ResyncWanted() const;
     [[nodiscard]] std::string ResyncCommand() const;
     absl::Status FirstCopy();
     absl::Status CheckCopyIsDue();
@@ -64,30 +61,12 @@ class Session final {
     absl::Status InitProducer();
     [[nodiscard]] std::unique_ptr<codec::EventCodec> MakeCodec() const;
     void MakeWriter();
-    absl::Status CopyNewTables();
-    absl::Status HoldRefusedTables();
-    [[nodiscard]] std::vector<const sdk::SourceTable*> TablesToCopy();
-    absl::Status ForgetLeftTables();
-    /// Whether a new session would publish other tables, or copy one that this one has not.
-    absl::StatusOr<bool> TablesChanged();
-    /// Copies anew what was rewritten at the source although no change of a row has told of it. Whether there
-    /// is any.
-    absl::StatusOr<bool> LeaveRewritten(const std::vector<sdk::SourceTable>& tables);
-    void RecordTableListChange(const std::vector<sdk::SourceTable>& now);
     void Lead();
-    absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
-    /// The table's copy, which could not begin, is tried again by a later session.
-    void Postpone(const TableState& table, const absl::Status& why);
     absl::Status Stream();
-    /// Nothing more of the table is published until it has been copied anew, by the next session.
-    absl::Status LeaveToCopy(const WantedCopy& wanted);
-    void RecordCopyAnew(const TableState& table, const std::string& reason, const sdk::Position& position);
+    void ShowStreaming();
     absl::Status KeepAlive();
     absl::Status Housekeeping(int64_t events);
     absl::Status ReadControl();
-    void ShowTables();
-    [[nodiscard]] absl::Status WhyNotPublished(const TableState& state) const;
-    [[nodiscard]] TableState& StateOf(const sdk::SourceTable& table);
 
     const config::KafkaConfig& kafka_;
     const config::PipelineConfig& pipeline_;
@@ -95,28 +74,21 @@ class Session final {
     base::Metrics& metrics_;
     FactsBoard& board_;
     const Surroundings surroundings_;
-    RefusedTopics& refused_;
     const std::stop_token stop_;
 
     const std::string control_topic_;
     const std::string schema_topic_;
     std::unique_ptr<sdk::Source> source_;
     sdk::SourceIdentity identity_;
-    std::vector<sdk::SourceTable> tables_;
-    ControlState control_;
+    TableSet tables_;
     std::unique_ptr<bus::TransactionalProducer> producer_;
     std::unique_ptr<TransactionWriter> writer_;
+    std::unique_ptr<Copies> copies_;
 
     std::optional<std::chrono::steady_clock::time_point> stop_seen_;
     std::chrono::steady_clock::time_point last_housekeeping_{};
     std::chrono::steady_clock::time_point last_heartbeat_{};
-    std::chrono::steady_clock::time_point last_listing_{};
-    std::chrono::steady_clock::duration listing_took_{};
-    /// Storage of tables, by topic, of which it is known that their rows need no copy.
-    std::map<std::string, std::string> harmless_storage_;
-    /// Tables that could not be copied yet, by topic, and why; until when they wait.
-    std::map<std::string, absl::Status> postponed_;
-    std::chrono::steady_clock::time_point try_postponed_from_{};
+    /// Of the wanted overrides when the session began.
     uint64_t wanted_version_ = 0;
     bool leads_ = false;
     int64_t events_before_ = 0;

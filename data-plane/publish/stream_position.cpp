@@ -10,8 +10,13 @@ constexpr std::chrono::seconds kReadTimeout{10};
 
 }  // namespace
 
-void TableState::Hold(const absl::Status& why) {
+void TableState::Forget() {
     copied = false;
+    backfill.reset();
+}
+
+void TableState::Hold(const absl::Status& why) {
+    Forget();
     held_reason = base::ReasonOf(why);
     held_error = std::string(why.message());
     held_remedy = base::RemedyOf(why);

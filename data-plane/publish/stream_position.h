@@ -5,15 +5,25 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "connectors/sdk/change_event.h"
+#include "connectors/sdk/chunk.h"
 #include "data-plane/config/pipeline_config.h"
 
 namespace millrace::publish {
+
+/// How far the rows of a table have been read while its changes are published; see BackfillState in change_event.proto.
+struct BackfillState final {
+    sdk::KeyTexts cursor;
+    sdk::KeyTexts bound;
+    bool scanned = false;
+    std::vector<sdk::KeyTexts> repairs;
+};
 
 /// Copy state of one table; see TableCopyState in change_event.proto.
 struct TableState final {
@@ -41,7 +51,13 @@ struct TableState final {
     std::string held_error;
     std::string held_remedy;
 
+    std::optional<BackfillState> backfill = {};
+
+    /// Its changes are written to its topic.
+    [[nodiscard]] bool published() const { return copied || backfill.has_value(); }
     [[nodiscard]] bool held() const { return !held_reason.empty(); }
+    /// What is in its topic counts for nothing any more.
+    void Forget();
     void Hold(const absl::Status& why);
     void Release();
 };

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "data-plane/publish/schema_note.h"
+#include "data-plane/publish/table_backfill.h"
 
 namespace millrace::publish {
 namespace {
@@ -30,10 +31,30 @@ StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, Tabl
                            CopyReason why_copy, const events::Recorder& recorder)
     : writer_(writer), why_copy_(std::move(why_copy)), recorder_(recorder) {
     for (auto& [topic, table] : tables) {
-        if (table.copied || table.held()) {
+        if (table.published() || table.held()) {
             tables_[table.schema + '\0' + table.table] = &table;
         }
     }
+}
+
+void StreamWriter::Attend(TableBackfill* backfill) {
+    backfill_ = backfill;
+    if (backfill != nullptr) {
+        TableState& table = backfill->state();
+        tables_[table.schema + '\0' + table.table] = &table;
+        routes_.clear();
+        last_route_ = nullptr;
+    }
+}
+
+absl::Status StreamWriter::AtBoundary() {
+    if (backfill_ == nullptr) {
+        return absl::OkStatus();
+    }
+    const absl::Status status = backfill_->OnBoundary();
+    return base::ReasonOf(status) == kCopyNeededReason
+               ? WantCopy(backfill_->state(), std::string(status.message()), {writer_.pending().end, 0})
+               : status;
 }
 
 StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
@@ -67,7 +88,7 @@ StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
 absl::Status StreamWriter::WantCopy(TableState& table, std::string reason, const sdk::Position& position) {
     wanted_copy_ = WantedCopy{.table = &table, .reason = std::move(reason), .position = position};
     return base::MakeError(
-        absl::StatusCode::kAborted, "COPY_NEEDED",
+        absl::StatusCode::kAborted, kCopyNeededReason,
         base::Concat(table.schema, ".", table.table, " is copied anew: ", wanted_copy_->reason));
 }
 
@@ -98,6 +119,10 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     if (writer_.durable().last.commit == event.position.commit && MILLRACE_DEFECT("lose-second-part", 1)) {
         return absl::OkStatus();
     }
+    TableBackfill* const backfill = backfill_ != nullptr && &backfill_->state() == route.table ? backfill_ : nullptr;
+    if (backfill != nullptr && !backfill->Wants(event)) {
+        return absl::OkStatus();  // contained in every chunk to come
+    }
     RETURN_IF_ERROR(CheckShape(route, event));
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;
@@ -107,6 +132,9 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
         RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
     }
     route.noted = true;
+    if (backfill != nullptr) {
+        RETURN_IF_ERROR(backfill->Observe(event));
+    }
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;
     MILLRACE_FAILPOINT("publish.after_change");
@@ -131,7 +159,7 @@ absl::Status StreamWriter::OnCommit(uint64_t commit, uint64_t end, int64_t /*com
     progress_due_ = progress_due_ || !writer_.open();
     pending.end = end;
     pending.mid_transaction = false;
-    return absl::OkStatus();
+    return AtBoundary();
 }
 
 absl::Status StreamWriter::OnProgress(uint64_t position) {
@@ -139,6 +167,7 @@ absl::Status StreamWriter::OnProgress(uint64_t position) {
     if (!pending.mid_transaction && position > pending.end) {
         pending.end = position;
         progress_idle_ = true;
+        return AtBoundary();
     }
     return absl::OkStatus();
 }

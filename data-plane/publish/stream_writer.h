@@ -17,6 +17,11 @@
 
 namespace millrace::publish {
 
+class TableBackfill;
+
+/// Of an error: what was published of the table is to be copied anew.
+inline constexpr std::string_view kCopyNeededReason = "COPY_NEEDED";
+
 /// Why a copy of one table is wanted before anything more of it is published.
 struct WantedCopy final {
     TableState* table = nullptr;
@@ -32,7 +37,7 @@ class StreamWriter final : public sdk::ChangeHandler {
     using CopyReason =
         std::function<std::string(const sdk::TableSchema& before, const sdk::TableSchema& after)>;
 
-    /// `tables`: by topic; only those with `copied` are published, not those that are held. Outlives the
+    /// `tables`: by topic; only those that are `published` are, not those that are held. Outlives the
     /// writer, which keeps their schemas.
     StreamWriter(TransactionWriter& writer, std::map<std::string, TableState>& tables, CopyReason why_copy,
                  const events::Recorder& recorder);
@@ -42,6 +47,10 @@ class StreamWriter final : public sdk::ChangeHandler {
     absl::Status OnChange(const sdk::ChangeEvent& event) override;
     absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
     absl::Status OnProgress(uint64_t position) override;
+
+    /// From now on changes of the table of `backfill` pass it on their way, and it learns of every boundary between two
+    /// transactions; nullptr: of none.
+    void Attend(TableBackfill* backfill);
 
     /// To be called after every Poll; `drained`: nothing more is waiting at the source. Commits when that is
     /// due.
@@ -67,11 +76,13 @@ class StreamWriter final : public sdk::ChangeHandler {
     Route& RouteOf(const sdk::SchemaPtr& schema);
     absl::Status CheckShape(const Route& route, const sdk::ChangeEvent& event);
     absl::Status WantCopy(TableState& table, std::string reason, const sdk::Position& position);
+    absl::Status AtBoundary();
 
     TransactionWriter& writer_;
     std::unordered_map<std::string, TableState*> tables_;
     std::unordered_map<const sdk::TableSchema*, Route> routes_;
     Route* last_route_ = nullptr;
+    TableBackfill* backfill_ = nullptr;
     CopyReason why_copy_;
     std::optional<WantedCopy> wanted_copy_;
     /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see

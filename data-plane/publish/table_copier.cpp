@@ -47,7 +47,7 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     // Also between tables that are too small to ask for it themselves.
     RETURN_IF_ERROR(TendStream());
     RETURN_IF_ERROR(CommitIfDue());
-    state.copied = false;
+    state.Forget();
     state.rows = 0;
     counted_ = 0;
     ASSIGN_OR_RETURN(sdk::SchemaPtr schema, source_.Describe(table));

@@ -1,0 +1,61 @@
+/// Chunks of a table by its key, each in a short transaction with the snapshot that it saw. Not for: copies under a slot's
+/// snapshot (snapshot_copy.h), resolving chunks against the stream.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/pq.h"
+#include "connectors/postgres/catalog.h"
+#include "connectors/sdk/chunk.h"
+#include "connectors/sdk/source.h"
+
+namespace millrace::postgres {
+
+/// `text` is "xmin:xmax:running,…" as pg_current_snapshot() writes it. A standby names no running transactions, so of its
+/// snapshots only what lies below xmin is taken for seen. DataLoss: it is no snapshot.
+absl::StatusOr<sdk::Visibility> ParseSnapshot(std::string_view text, bool standby);
+
+struct ChunkKeyColumn final {
+    std::string name;
+    std::string type;
+};
+
+/// The key of the table in the order of the index that has it. Empty when it cannot be read by its key: it has none, or the
+/// type of a column brings operators of its own, which a session with a fixed search_path does not find.
+absl::StatusOr<std::vector<ChunkKeyColumn>> ChunkKey(base::PqConnection& session, const sdk::SourceTable& table);
+
+class ChunkReader final : public sdk::ChunkReader {
+ public:
+    /// nullptr when the table has no ChunkKey.
+    static absl::StatusOr<std::unique_ptr<ChunkReader>> Open(const base::PqParameters& parameters,
+                                                             const sdk::SourceTable& table);
+
+    absl::StatusOr<sdk::Visibility> Look() override;
+    absl::StatusOr<sdk::Chunk> Read(const sdk::ChunkRequest& request) override;
+    void Cancel() override { session_->Cancel(); }
+
+ private:
+    ChunkReader(std::unique_ptr<base::PqConnection> session, sdk::SourceTable table, std::vector<ChunkKeyColumn> key)
+        : session_(std::move(session)), table_(std::move(table)), key_(std::move(key)) {}
+
+    absl::StatusOr<sdk::Chunk> ReadInTransaction(const sdk::ChunkRequest& request);
+    absl::StatusOr<CatalogTable> Describe(sdk::Chunk& chunk);
+    absl::StatusOr<sdk::KeyTexts> GreatestKey(const CatalogTable& table);
+    absl::Status CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk);
+    absl::StatusOr<uint64_t> Position();
+
+    [[nodiscard]] std::string From(const CatalogTable& table) const;
+    [[nodiscard]] std::string KeyList(std::string_view suffix = "") const;
+    [[nodiscard]] std::string KeyLiteral(const sdk::KeyTexts& key) const;
+    [[nodiscard]] std::string Condition(const sdk::ChunkRequest& request) const;
+
+    std::unique_ptr<base::PqConnection> session_;
+    const sdk::SourceTable table_;
+    const std::vector<ChunkKeyColumn> key_;
+};
+
+}  // namespace millrace::postgres

@@ -1,0 +1,87 @@
+/// Reading a table piece by piece, in the order of its key, while its changes stream on. Not for: resolving what was read
+/// against the stream (data-plane/backfill).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "connectors/sdk/change_event.h"
+#include "connectors/sdk/visibility.h"
+
+namespace millrace::sdk {
+
+/// The cells of a key, in key order, as the source's text.
+using KeyTexts = std::vector<std::string>;
+
+/// Rows that own their texts; all have the same number of columns.
+class RowBuffer final {
+ public:
+    explicit RowBuffer(size_t columns = 0) : columns_(columns) {}
+    RowBuffer(RowBuffer&&) = default;
+    RowBuffer& operator=(RowBuffer&&) = default;
+
+    /// Copies the texts of `row`, which has that number of columns.
+    void Add(RowView row);
+    /// A copy of `text` that lives as long as the rows.
+    std::string_view Keep(std::string_view text);
+
+    [[nodiscard]] size_t size() const { return columns_ == 0 ? 0 : cells_.size() / columns_; }
+    [[nodiscard]] std::span<Cell> Row(size_t row) { return {cells_.data() + row * columns_, columns_}; }
+    /// Of texts and cells.
+    [[nodiscard]] int64_t bytes() const { return bytes_ + static_cast<int64_t>(cells_.size() * sizeof(Cell)); }
+
+ private:
+    size_t columns_;
+    std::vector<Cell> cells_;
+    /// No block grows beyond what it reserved, so that texts never move.
+    std::deque<std::string> blocks_;
+    int64_t bytes_ = 0;
+};
+
+/// Rows as one snapshot saw them.
+struct Chunk final {
+    /// As the snapshot saw it.
+    SchemaPtr schema;
+    RowBuffer rows;
+    Visibility seen;
+    /// A position of the log that no change seen by the snapshot lies beyond.
+    uint64_t high = 0;
+    /// The key of the last row; empty when there is none.
+    KeyTexts last_key;
+    /// The greatest key of the table, where the request had no bound; empty when the table has no row.
+    KeyTexts bound;
+    /// Nothing is left between the last row and the bound.
+    bool complete = false;
+};
+
+struct ChunkRequest final {
+    /// Rows with greater keys; empty: from the first.
+    KeyTexts after;
+    /// Rows up to this key; empty: up to the greatest there is.
+    KeyTexts bound;
+    /// Only the rows under these keys, when there are any; `after` and `bound` count for nothing then.
+    std::vector<KeyTexts> keys;
+    /// The chunk ends at whichever comes first, with one row at least.
+    int64_t max_rows = 1;
+    int64_t max_bytes = 1;
+};
+
+/// Chunks of one table, on a connection of its own. One thread, but for Cancel.
+class ChunkReader {
+ public:
+    virtual ~ChunkReader() = default;
+    /// What a snapshot sees that is taken now.
+    virtual absl::StatusOr<Visibility> Look() = 0;
+    /// One chunk in one short transaction. Unavailable: try again (the connection is gone, or the table locked); NotFound,
+    /// reason TBL_MISSING; PermissionDenied. FailedPrecondition, reason KEY_CHANGED: the key has other columns now.
+    virtual absl::StatusOr<Chunk> Read(const ChunkRequest& request) = 0;
+    /// Any thread: a read that is under way returns soon.
+    virtual void Cancel() = 0;
+};
+
+}  // namespace millrace::sdk

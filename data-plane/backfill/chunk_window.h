@@ -1,0 +1,75 @@
+/// What a table's changes mean for the chunks that are read of it meanwhile: which rows the stream has overtaken, and in
+/// which columns. Pure. Not for: reading chunks (chunk_fetcher), deciding when they are written (publish).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "connectors/sdk/change_event.h"
+#include "connectors/sdk/chunk.h"
+
+namespace millrace::backfill {
+
+/// One table with a key; one thread. Every change of the table that is written to its topic passes through Observe, in
+/// order. Between two transactions, at a position that no change seen by a chunk lies beyond, what is left of the chunk
+/// after Resolve is the table's rows as they are there: per row, the transactions that a snapshot sees are a prefix of
+/// those that wrote it, and the changes of the others are all known here.
+class ChunkWindow final {
+ public:
+    /// `at_start`: what a snapshot sees that was taken when, or after, the first change to be observed was next. A change of
+    /// a transaction that it does not see may have gone by before that.
+    explicit ChunkWindow(const sdk::Visibility& at_start);
+
+    void Observe(const sdk::ChangeEvent& event);
+
+    enum class Verdict {
+        kUsable,
+        /// The snapshot does not see a transaction whose changes may have gone by unobserved: read again, later.
+        kTooEarly,
+        /// A change that the snapshot does not see had another shape: read again.
+        kOtherShape,
+    };
+    [[nodiscard]] Verdict Judge(const sdk::Chunk& chunk) const;
+
+    /// Takes out of a usable chunk what the changes beyond its snapshot have overtaken: `rows` afterwards has the rows to
+    /// be written, in which cells that a change has supplied are unchanged. Returns how many rows were taken out.
+    int64_t Resolve(sdk::Chunk& chunk) const;
+
+    /// Forgets what the snapshot of a chunk that was resolved sees.
+    void Prune(const sdk::Visibility& seen);
+
+    /// Keys to which rows moved without all of their cells: where the row had not been read yet, the destination lacks them
+    /// until it is read under its new key.
+    [[nodiscard]] const std::set<sdk::KeyTexts>& repairs() const { return repairs_; }
+    void AddRepairs(const std::vector<sdk::KeyTexts>& keys) { repairs_.insert(keys.begin(), keys.end()); }
+    void Repaired(const std::vector<sdk::KeyTexts>& keys);
+
+    /// Of the changes held.
+    [[nodiscard]] int64_t bytes() const { return bytes_; }
+    /// Transactions that a chunk's snapshot must see, or that must have been observed.
+    [[nodiscard]] size_t awaited() const { return awaited_.size(); }
+
+ private:
+    struct Change final {
+        uint32_t xid = 0;
+        sdk::Op op = sdk::Op::kInsert;
+        uint64_t schema_id = 0;
+        std::string key;
+        /// Of a row that moved.
+        std::string old_key;
+        sdk::KeyTexts key_texts;
+        /// By column: the source did not send it; empty when it sent all.
+        std::vector<bool> unsent;
+    };
+    class Overlay;
+
+    std::deque<Change> changes_;
+    std::set<sdk::KeyTexts> repairs_;
+    std::vector<uint64_t> awaited_;
+    int64_t bytes_ = 0;
+};
+
+}  // namespace millrace::backfill

@@ -1,0 +1,290 @@
+#include "data-plane/publish/table_backfill.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "data-plane/publish/schema_note.h"
+#include "data-plane/publish/stream_writer.h"
+
+namespace millrace::publish {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr int64_t kChunkBytes = int64_t{8} << 20;
+constexpr int64_t kFirstRows = 5'000;
+constexpr int64_t kMostRows = 200'000;
+/// A chunk's transaction keeps the source from cleaning up.
+constexpr milliseconds kLongRead{1'000};
+constexpr size_t kRepairsAtOnce = 100;
+constexpr milliseconds kFirstPause{50};
+constexpr milliseconds kLongestPause{15'000};
+constexpr milliseconds kNudgeInterval{1'000};
+constexpr milliseconds kNudgeDelay{20};
+
+int64_t NowMicros() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+int64_t RowsFor(int64_t bytes, int64_t rows) {
+    return rows <= 0 || bytes <= 0 ? kFirstRows : std::clamp(kChunkBytes * rows / bytes, int64_t{1}, kMostRows);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TableBackfill>> TableBackfill::Begin(const Surroundings& surroundings,
+                                                                    const sdk::SourceTable& table, TableState& state,
+                                                                    std::unique_ptr<sdk::ChunkReader> reader,
+                                                                    const sdk::SchemaPtr& now) {
+    ASSIGN_OR_RETURN(const sdk::Visibility seen, reader->Look());
+    std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, std::move(reader), seen));
+    if (!state.backfill) {
+        backfill->begun_at_ = seen;
+        RETURN_IF_ERROR(backfill->WriteMarker(now));
+    }
+    return backfill;
+}
+
+TableBackfill::TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
+                             std::unique_ptr<sdk::ChunkReader> reader, const sdk::Visibility& seen)
+    : surroundings_(surroundings),
+      table_(table),
+      state_(state),
+      window_(seen),
+      fetcher_(std::move(reader)),
+      max_rows_(RowsFor(table.bytes, table.estimated_rows)),
+      counted_(state.rows) {
+    if (state.backfill) {
+        window_.AddRepairs(state.backfill->repairs);
+    }
+}
+
+absl::Status TableBackfill::WriteMarker(const sdk::SchemaPtr& schema) {
+    TransactionWriter& writer = surroundings_.writer;
+    written_ = {writer.pending().end - 1, 0};
+    sdk::ChangeEvent marker;
+    marker.op = sdk::Op::kTruncate;
+    marker.schema = schema;
+    marker.position = written_;
+    marker.commit_time_us = NowMicros();
+    marker.generation = writer.pending().generation;
+    RETURN_IF_ERROR(writer.Write(marker, state_.topic));
+    MILLRACE_FAILPOINT("publish.after_backfill_marker");
+    NoteSchema(state_, schema, marker.position, surroundings_.recorder);
+    state_.source_table_id = schema->source_table_id;
+    state_.copied = false;
+    state_.copied_at = 0;
+    state_.rows = 0;
+    counted_ = 0;
+    state_.backfill.emplace();
+    return writer.WriteTableState(state_);
+}
+
+absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
+    const size_t known = window_.repairs().size();
+    window_.Observe(event);
+    if (window_.repairs().size() == known) {
+        return absl::OkStatus();
+    }
+    // In the Kafka transaction of the change itself: a later session must not forget it.
+    state_.backfill->repairs.assign(window_.repairs().begin(), window_.repairs().end());
+    return surroundings_.writer.WriteTableState(state_);
+}
+
+sdk::ChunkRequest TableBackfill::NextRequest() {
+    sdk::ChunkRequest request{.after = {}, .bound = {}, .keys = {}, .max_rows = max_rows_, .max_bytes = kChunkBytes};
+    if (!state_.backfill->scanned) {
+        request.after = state_.backfill->cursor;
+        request.bound = state_.backfill->bound;
+        return request;
+    }
+    if (asked_keys_.empty()) {
+        for (const sdk::KeyTexts& key : window_.repairs()) {
+            if (asked_keys_.size() < kRepairsAtOnce) {
+                asked_keys_.push_back(key);
+            }
+        }
+    }
+    request.keys = asked_keys_;
+    request.after = repaired_up_to_;
+    return request;
+}
+
+absl::Status TableBackfill::Tend() {
+    const auto now = steady_clock::now();
+    if (!ready_ && !fetcher_.on_its_way() && now >= ask_from_ && !done()) {
+        asked_at_ = now;
+        fetcher_.Ask(NextRequest());
+    }
+    RETURN_IF_ERROR(TakeAnswer());
+    if (!surroundings_.writer.pending().mid_transaction) {
+        RETURN_IF_ERROR(OnBoundary());
+    }
+    // An idle source's stream stands still, and with it the chunk.
+    if (ready_ && surroundings_.writer.pending().end < ready_->high && now >= nudge_from_) {
+        nudge_from_ = now + kNudgeInterval;
+        RETURN_IF_ERROR(surroundings_.source.Heartbeat());
+    }
+    return absl::OkStatus();
+}
+
+absl::Status TableBackfill::TakeAnswer() {
+    auto answer = ready_ ? std::nullopt : fetcher_.Take();
+    if (!answer) {
+        return absl::OkStatus();
+    }
+    if (!answer->ok()) {
+        const absl::Status& status = answer->status();
+        if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {
+            return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
+        }
+        if (base::ReasonOf(status) == "KEY_CHANGED") {
+            return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, "its key has other columns now");
+        }
+        ReadAgainIn(std::clamp(2 * pause_, milliseconds{1'000}, kLongestPause));
+        base::LogWarning("a chunk could not be read; it is tried again",
+                         {{"table", table_.DisplayName()}, base::LogField(status)});
+        return absl::OkStatus();
+    }
+    ready_ = *std::move(*answer);
+    nudge_from_ = steady_clock::now() + kNudgeDelay;
+    return absl::OkStatus();
+}
+
+void TableBackfill::ReadAgainIn(milliseconds pause) {
+    ready_.reset();
+    pause_ = pause;
+    ask_from_ = steady_clock::now() + pause;
+}
+
+absl::Status TableBackfill::OnBoundary() {
+    RETURN_IF_ERROR(TakeAnswer());
+    if (!ready_ || surroundings_.writer.pending().end < ready_->high) {
+        return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const bool usable, Judge(*ready_));
+    if (!usable) {
+        return absl::OkStatus();
+    }
+    pause_ = {};
+    sdk::Chunk chunk = *std::exchange(ready_, std::nullopt);
+    AdaptTo(chunk);
+    window_.Resolve(chunk);
+    MILLRACE_FAILPOINT("publish.before_chunk");
+    RETURN_IF_ERROR(WriteRows(chunk));
+    window_.Prune(chunk.seen);
+    RETURN_IF_ERROR(Advance(chunk, chunk.last_key));
+    MILLRACE_FAILPOINT("publish.after_chunk");
+    return absl::OkStatus();
+}
+
+absl::StatusOr<bool> TableBackfill::Judge(const sdk::Chunk& chunk) {
+    switch (window_.Judge(chunk)) {
+        case backfill::ChunkWindow::Verdict::kTooEarly:
+            if (pause_ >= milliseconds{1'000}) {
+                base::LogWarning("a table's rows are not read yet: transactions that ran when the backfill began still do",
+                                 {{"table", table_.DisplayName()}, {"transactions", window_.awaited()}});
+            }
+            ReadAgainIn(std::clamp(2 * pause_, kFirstPause, milliseconds{2'000}));
+            return false;
+        case backfill::ChunkWindow::Verdict::kOtherShape:
+            ReadAgainIn(kFirstPause);
+            return false;
+        case backfill::ChunkWindow::Verdict::kUsable:
+            break;
+    }
+    if (state_.schema_of_last) {
+        if (std::string reason = surroundings_.source.WhyCopyAnew(*state_.schema_of_last, *chunk.schema);
+            !reason.empty()) {
+            return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, reason);
+        }
+    }
+    return true;
+}
+
+absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
+    TransactionWriter& writer = surroundings_.writer;
+    // Above every change sent before, and below every later one, whose commit record may begin at the end of the last.
+    if (const uint64_t commit = writer.pending().end - 1; written_.commit != commit) {
+        written_ = {commit, 0};
+    }
+    sdk::ChangeEvent event;
+    event.op = sdk::Op::kRead;
+    event.schema = chunk.schema;
+    event.commit_time_us = NowMicros();
+    event.generation = writer.pending().generation;
+    for (size_t row = 0; row < chunk.rows.size(); ++row) {
+        ++written_.seq;
+        event.position = written_;
+        event.after = chunk.rows.Row(row);
+        RETURN_IF_ERROR(writer.Write(event, state_.topic));
+        MILLRACE_FAILPOINT("publish.after_chunk_row");
+    }
+    if (chunk.rows.size() > 0) {
+        NoteSchema(state_, chunk.schema, written_, surroundings_.recorder);
+    }
+    if (!state_.backfill->scanned) {
+        state_.rows += chunk.rows.size();
+    }
+    return absl::OkStatus();
+}
+
+absl::Status TableBackfill::Advance(const sdk::Chunk& chunk, const sdk::KeyTexts& last_key) {
+    BackfillState& progress = *state_.backfill;
+    if (!progress.scanned) {
+        if (progress.bound.empty()) {
+            progress.bound = chunk.bound;
+        }
+        if (!last_key.empty()) {
+            progress.cursor = last_key;
+        }
+        progress.scanned = chunk.complete;
+    } else if (chunk.complete) {
+        window_.Repaired(asked_keys_);
+        asked_keys_.clear();
+        repaired_up_to_.clear();
+    } else {
+        repaired_up_to_ = last_key;
+    }
+    progress.repairs.assign(window_.repairs().begin(), window_.repairs().end());
+    if (progress.scanned && progress.repairs.empty()) {
+        state_.backfill.reset();
+        state_.copied = true;
+    }
+    ShowRows();
+    return surroundings_.writer.WriteTableState(state_);
+}
+
+void TableBackfill::AdaptTo(const sdk::Chunk& chunk) {
+    const auto rows = static_cast<int64_t>(chunk.rows.size());
+    if (rows == 0) {
+        return;
+    }
+    max_rows_ = RowsFor(chunk.rows.bytes(), rows);
+    const auto took = steady_clock::now() - asked_at_;
+    if (took > kLongRead) {
+        max_rows_ = std::max<int64_t>(1, std::min(max_rows_, rows * kLongRead / took));
+    }
+}
+
+void TableBackfill::ShowRows() {
+    surroundings_.rows.Add(static_cast<double>(state_.rows - counted_));
+    counted_ = state_.rows;
+    surroundings_.board.Update([&](PublisherFacts& facts) {
+        for (TableFacts& table : facts.tables) {
+            if (table.topic == state_.topic) {
+                table.rows_copied = static_cast<int64_t>(state_.rows);
+                table.copied = state_.copied;
+                table.append_only = false;
+            }
+        }
+    });
+}
+
+}  // namespace millrace::publish

@@ -1,0 +1,89 @@
+/// Puts the rows of one table that existed before into its topic while the stream of its changes goes on. Not for: what the
+/// changes mean for the rows (backfill/chunk_window), copies under a slot's snapshot (table_copier).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/metrics.h"
+#include "connectors/sdk/source.h"
+#include "data-plane/backfill/chunk_fetcher.h"
+#include "data-plane/backfill/chunk_window.h"
+#include "data-plane/publish/publisher.h"
+#include "data-plane/publish/transaction_writer.h"
+
+namespace millrace::publish {
+
+/// One thread, the stream's. Errors end the session; the next one goes on behind the last chunk that is durable.
+class TableBackfill final {
+ public:
+    /// What it needs of the session.
+    struct Surroundings final {
+        sdk::Source& source;
+        TransactionWriter& writer;
+        FactsBoard& board;
+        base::Counter& rows;
+        const events::Recorder& recorder;
+    };
+
+    /// Between two transactions. A table whose `state` has no backfill is begun: behind a truncate marker, with the shape
+    /// `now`.
+    static absl::StatusOr<std::unique_ptr<TableBackfill>> Begin(const Surroundings& surroundings,
+                                                                const sdk::SourceTable& table, TableState& state,
+                                                                std::unique_ptr<sdk::ChunkReader> reader,
+                                                                const sdk::SchemaPtr& now);
+
+    [[nodiscard]] TableState& state() { return state_; }
+    /// Whether a change of the table is to be written: not what every chunk to come contains.
+    [[nodiscard]] bool Wants(const sdk::ChangeEvent& event) const { return !begun_at_ || !begun_at_->Sees(event.xid); }
+    /// A change of the table was written.
+    absl::Status Observe(const sdk::ChangeEvent& event);
+    /// Between two transactions: writes the chunk that is there, once the stream is past it. Aborted, reason COPY_NEEDED, with
+    /// why in the message: rows that were read already may have other values now.
+    absl::Status OnBoundary();
+    /// To be called often: asks for the next chunk, and makes an idle source's stream move.
+    absl::Status Tend();
+    /// The table is copied.
+    [[nodiscard]] bool done() const { return state_.copied; }
+
+ private:
+    TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
+                  std::unique_ptr<sdk::ChunkReader> reader, const sdk::Visibility& seen);
+
+    absl::Status WriteMarker(const sdk::SchemaPtr& schema);
+    absl::Status TakeAnswer();
+    [[nodiscard]] sdk::ChunkRequest NextRequest();
+    /// Whether the chunk can be written as it is.
+    absl::StatusOr<bool> Judge(const sdk::Chunk& chunk);
+    absl::Status WriteRows(sdk::Chunk& chunk);
+    absl::Status Advance(const sdk::Chunk& chunk, const sdk::KeyTexts& last_key);
+    void AdaptTo(const sdk::Chunk& chunk);
+    void ReadAgainIn(std::chrono::milliseconds pause);
+    void ShowRows();
+
+    const Surroundings surroundings_;
+    const sdk::SourceTable table_;
+    TableState& state_;
+    /// Of a backfill that this session has begun.
+    std::optional<sdk::Visibility> begun_at_;
+    backfill::ChunkWindow window_;
+    backfill::ChunkFetcher fetcher_;
+    std::optional<sdk::Chunk> ready_;
+    /// The keys that were asked for last, of a repair.
+    std::vector<sdk::KeyTexts> asked_keys_;
+    /// Of a repair that did not fit into one chunk.
+    sdk::KeyTexts repaired_up_to_;
+    int64_t max_rows_;
+    uint64_t counted_ = 0;
+    /// Of the last row or marker written.
+    sdk::Position written_;
+    std::chrono::steady_clock::time_point asked_at_{};
+    std::chrono::steady_clock::time_point ask_from_{};
+    std::chrono::steady_clock::time_point nudge_from_{};
+    std::chrono::milliseconds pause_{};
+};
+
+}  // namespace millrace::publish

@@ -1,6 +1,7 @@
 #include "connectors/postgres/chunk_reader.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -37,6 +38,15 @@ WHERE c.oid = $1::oid ORDER BY o.place)";
 // A lock is taken before the snapshot, so that what the snapshot sees has the shape that COPY reads.
 constexpr std::string_view kBegin =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; LOCK TABLE ";
+
+constexpr const char* kRunningTransactions =
+    "SELECT transactionid::text FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted";
+constexpr const char* kIdleTransactions = R"(
+SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND state = 'idle in transaction'
+UNION ALL SELECT transaction::text FROM pg_prepared_xacts)";
+
+/// Of the table in every query.
+constexpr std::string_view kAlias = "chunked";
 
 absl::Status Full() {
     return absl::OutOfRangeError("the chunk is full");
@@ -88,7 +98,35 @@ absl::StatusOr<std::unique_ptr<ChunkReader>> ChunkReader::Open(const base::PqPar
     return std::unique_ptr<ChunkReader>(new ChunkReader(std::move(session), table, std::move(key)));
 }
 
-absl::StatusOr<sdk::Visibility> ChunkReader::Look() {
+// In this order: a transaction gives up the lock on its own id after others see its effects, so whatever the snapshot does not
+// see although it has committed held it before. A session that is idle afterwards had not begun to commit; what another role's
+// session does may be hidden from ours.
+absl::StatusOr<sdk::Sight> ChunkReader::Look() {
+    sdk::Sight sight;
+    ASSIGN_OR_RETURN(const std::set<uint32_t> running, TransactionIds(kRunningTransactions));
+    ASSIGN_OR_RETURN(sight.seen, Snapshot());
+    ASSIGN_OR_RETURN(const std::set<uint32_t> idle, TransactionIds(kIdleTransactions));
+    for (const uint32_t xid : running) {
+        if (!sight.seen.Sees(xid) && !idle.contains(xid)) {
+            sight.ending.push_back(xid);
+        }
+    }
+    return sight;
+}
+
+absl::StatusOr<std::set<uint32_t>> ChunkReader::TransactionIds(const char* query) {
+    ASSIGN_OR_RETURN(const base::PqResult result, session_->Execute(query));
+    std::set<uint32_t> ids;
+    for (int row = 0; row < result.rows(); ++row) {
+        uint32_t xid = 0;
+        if (absl::SimpleAtoi(base::ToAbsl(result.Get(row, 0)), &xid)) {
+            ids.insert(xid);
+        }
+    }
+    return ids;
+}
+
+absl::StatusOr<sdk::Visibility> ChunkReader::Snapshot() {
     ASSIGN_OR_RETURN(const base::PqResult result,
                      session_->Execute("SELECT pg_current_snapshot(), pg_is_in_recovery()"));
     return ParseSnapshot(result.Get(0, 0), result.GetBool(0, 1));
@@ -119,7 +157,7 @@ absl::StatusOr<sdk::Chunk> ChunkReader::ReadInTransaction(const sdk::ChunkReques
     }
     RETURN_IF_ERROR(locked);
     sdk::Chunk chunk;
-    ASSIGN_OR_RETURN(chunk.seen, Look());
+    ASSIGN_OR_RETURN(chunk.seen, Snapshot());
     ASSIGN_OR_RETURN(const CatalogTable table, Describe(chunk));
     if (request.keys.empty() && request.bound.empty()) {
         ASSIGN_OR_RETURN(chunk.bound, GreatestKey(table));
@@ -217,12 +255,13 @@ absl::StatusOr<uint64_t> ChunkReader::Position() {
 std::string ChunkReader::From(const CatalogTable& table) const {
     // Rows of tables that inherit from it are theirs; those of partitions are the root's.
     return base::Concat(table.kind == 'r' ? "ONLY " : "", base::QuoteIdentifier(table.schema), ".",
-                        base::QuoteIdentifier(table.table));
+                        base::QuoteIdentifier(table.table), " AS ", kAlias);
 }
 
 std::string ChunkReader::KeyList(std::string_view suffix) const {
     return absl::StrJoin(key_, ", ", [&](std::string* out, const ChunkKeyColumn& column) {
-        base::Append(*out, base::QuoteIdentifier(column.name), suffix);
+        // ORDER BY takes a bare name for the output's column, which may be a text of the same name.
+        base::Append(*out, kAlias, ".", base::QuoteIdentifier(column.name), suffix);
     });
 }
 

@@ -2,7 +2,9 @@
 /// snapshot (snapshot_copy.h), resolving chunks against the stream.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +36,7 @@ class ChunkReader final : public sdk::ChunkReader {
     static absl::StatusOr<std::unique_ptr<ChunkReader>> Open(const base::PqParameters& parameters,
                                                              const sdk::SourceTable& table);
 
-    absl::StatusOr<sdk::Visibility> Look() override;
+    absl::StatusOr<sdk::Sight> Look() override;
     absl::StatusOr<sdk::Chunk> Read(const sdk::ChunkRequest& request) override;
     void Cancel() override { session_->Cancel(); }
 
@@ -42,6 +44,8 @@ class ChunkReader final : public sdk::ChunkReader {
     ChunkReader(std::unique_ptr<base::PqConnection> session, sdk::SourceTable table, std::vector<ChunkKeyColumn> key)
         : session_(std::move(session)), table_(std::move(table)), key_(std::move(key)) {}
 
+    absl::StatusOr<sdk::Visibility> Snapshot();
+    absl::StatusOr<std::set<uint32_t>> TransactionIds(const char* query);
     absl::StatusOr<sdk::Chunk> ReadInTransaction(const sdk::ChunkRequest& request);
     absl::StatusOr<CatalogTable> Describe(sdk::Chunk& chunk);
     absl::StatusOr<sdk::KeyTexts> GreatestKey(const CatalogTable& table);

@@ -383,8 +383,10 @@ absl::StatusOr<uint64_t> PostgresSource::CurrentPosition() {
 
 absl::Status PostgresSource::Heartbeat() {
     // A standby cannot write; there the server's keepalives must do.
+    // It tells nobody anything, so it does not wait for a synchronous standby.
     const std::string query =
-        base::Concat("SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, ",
+        base::Concat("SET LOCAL synchronous_commit = local; "
+                     "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, ",
                      base::QuoteLiteral(kHeartbeatPrefix), ", '') END");
     const absl::Status written =
         WithSession([&](base::PqConnection& session) { return session.Execute(query); }).status();

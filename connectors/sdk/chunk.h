@@ -71,12 +71,20 @@ struct ChunkRequest final {
     int64_t max_bytes = 1;
 };
 
+/// A look at the source without reading anything.
+struct Sight final {
+    Visibility seen;
+    /// Transactions that were not seen although their commit may be in the log: it is there before others see its effects.
+    /// As ChangeEvent::xid.
+    std::vector<uint32_t> ending;
+};
+
 /// Chunks of one table, on a connection of its own. One thread, but for Cancel.
 class ChunkReader {
  public:
     virtual ~ChunkReader() = default;
     /// What a snapshot sees that is taken now.
-    virtual absl::StatusOr<Visibility> Look() = 0;
+    virtual absl::StatusOr<Sight> Look() = 0;
     /// One chunk in one short transaction. Unavailable: try again (the connection is gone, or the table locked); NotFound,
     /// reason TBL_MISSING; PermissionDenied. FailedPrecondition, reason KEY_CHANGED: the key has other columns now.
     virtual absl::StatusOr<Chunk> Read(const ChunkRequest& request) = 0;

@@ -18,8 +18,6 @@ class Visibility final {
     /// `xid` has the low half of a transaction's id; it is taken for the nearest to this snapshot.
     [[nodiscard]] bool Sees(uint32_t xid) const { return SeesFull(Widen(xid)); }
     [[nodiscard]] bool SeesFull(uint64_t xid) const;
-    /// Those that had begun and were not seen.
-    [[nodiscard]] const std::vector<uint64_t>& running() const { return running_; }
 
  private:
     [[nodiscard]] uint64_t Widen(uint32_t xid) const;

@@ -75,6 +75,20 @@ std::string FlushText(const v1::FlushRules& flush) {
            std::to_string(seconds) + " s";
 }
 
+std::string BackfillText(const v1::BackfillRules& rules) {
+    std::string text;
+    const auto add = [&text](int64_t value, const char* what) {
+        if (value != 0) {
+            text += (text.empty() ? "" : ", ") + std::to_string(value) + what;
+        }
+    };
+    add(rules.connections(), " connections");
+    add(rules.chunk_rows(), " rows a chunk");
+    add(rules.rows_per_second(), " rows/s");
+    add(rules.bytes_per_second(), " bytes/s");
+    return text;
+}
+
 std::string KeysText(const google::protobuf::Map<std::string, std::string>& keys) {
     std::string text;
     for (const auto& [table, index] : std::map<std::string, std::string>(keys.begin(), keys.end())) {
@@ -144,6 +158,7 @@ void DiffPipeline(const v1::PipelineSpec& before, const v1::PipelineSpec& after,
     diff.Field("keys", KeysText(before.keys()), KeysText(after.keys()));
     diff.Field("columns", ColumnsText(before.columns()), ColumnsText(after.columns()));
     diff.Field("flush", FlushText(before.flush()), FlushText(after.flush()));
+    diff.Field("backfill", BackfillText(before.backfill()), BackfillText(after.backfill()));
     diff.Field("refused_values", RefusedText(before.refused_values()), RefusedText(after.refused_values()));
     diff.Field("dropped_columns", DroppedText(before.dropped_columns()),
                DroppedText(after.dropped_columns()));
@@ -173,6 +188,10 @@ v1::PipelineSpec DeclaredSpec(const Scope& scope, const PipelineFile& declared) 
         spec.mutable_flush()->mutable_interval()->set_nanos(
             static_cast<int32_t>((declared.flush_seconds - static_cast<double>(whole)) * 1e9));
     }
+    spec.mutable_backfill()->set_connections(static_cast<int32_t>(declared.backfill_connections));
+    spec.mutable_backfill()->set_chunk_rows(declared.backfill_chunk_rows);
+    spec.mutable_backfill()->set_rows_per_second(declared.backfill_rows_per_second);
+    spec.mutable_backfill()->set_bytes_per_second(declared.backfill_bytes_per_second);
     spec.set_refused_values(RefusedOf(declared.refused_values));
     spec.set_dropped_columns(declared.dropped_columns == "drop" ? v1::PipelineSpec::DROPPED_COLUMNS_DROP
                                                                 : v1::PipelineSpec::DROPPED_COLUMNS_KEEP);

@@ -11,6 +11,7 @@ namespace millrace::cli {
 namespace {
 
 constexpr double kLongestFlushSeconds = 86'400;
+constexpr int64_t kMostConnections = 32;
 
 absl::Status BadFile(const std::string& file, const std::string& what) {
     return base::MakeError(absl::StatusCode::kInvalidArgument, "FILE_INVALID", file + ": " + what,
@@ -59,6 +60,8 @@ class Reader final {
             declared.keys = node.as<std::map<std::string, std::string>>();
         } else if (key == "flush") {
             return ReadFlush(node, declared);
+        } else if (key == "backfill") {
+            return ReadBackfill(node, declared);
         } else if (key == "columns") {
             return ReadColumns(node, declared);
         } else if (key == "refused_values") {
@@ -131,6 +134,28 @@ class Reader final {
             declared.flush_seconds >= 0 && declared.flush_seconds <= kLongestFlushSeconds;
         if (!seconds_good || declared.flush_rows < 0 || declared.flush_bytes < 0) {
             return BadFile(file_, "the limits of 'flush' are not negative, and 'seconds' is at most a day");
+        }
+        return absl::OkStatus();
+    }
+
+    absl::Status ReadBackfill(const YAML::Node& node, PipelineFile& declared) {
+        for (const auto& entry : node) {
+            const auto key = entry.first.as<std::string>();
+            int64_t* const rule = key == "connections"        ? &declared.backfill_connections
+                                  : key == "chunk_rows"       ? &declared.backfill_chunk_rows
+                                  : key == "rows_per_second"  ? &declared.backfill_rows_per_second
+                                  : key == "bytes_per_second" ? &declared.backfill_bytes_per_second
+                                                              : nullptr;
+            if (rule == nullptr) {
+                return BadFile(file_, "unknown field 'backfill." + key + "'");
+            }
+            *rule = entry.second.as<int64_t>();
+            if (*rule < 0) {
+                return BadFile(file_, "the limits of 'backfill' are not negative");
+            }
+        }
+        if (declared.backfill_connections > kMostConnections) {
+            return BadFile(file_, "'backfill.connections' is at most " + std::to_string(kMostConnections));
         }
         return absl::OkStatus();
     }

@@ -32,6 +32,11 @@ struct PipelineFile final {
     int64_t flush_rows = 0;
     int64_t flush_bytes = 0;
     double flush_seconds = 0;
+    /// 0: the default.
+    int64_t backfill_connections = 0;
+    int64_t backfill_chunk_rows = 0;
+    int64_t backfill_rows_per_second = 0;
+    int64_t backfill_bytes_per_second = 0;
     bool paused = false;
     /// "dead-letter", "hold" or "text".
     std::string refused_values = "dead-letter";

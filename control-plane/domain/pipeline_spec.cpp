@@ -8,6 +8,7 @@ namespace millrace::domain {
 namespace {
 
 constexpr int kMaxGlobs = 1000;
+constexpr int kMaxBackfillConnections = 32;
 constexpr size_t kMaxGlobBytes = 256;
 constexpr size_t kMaxKeys = 10'000;
 
@@ -54,6 +55,16 @@ absl::Status CheckFlush(const v1::FlushRules& flush) {
     return negative
                ? Invalid("FLUSH_INVALID", "A flush rule is negative.", "Use 0 for the destination's default.")
                : absl::OkStatus();
+}
+
+absl::Status CheckBackfill(const v1::BackfillRules& rules) {
+    const bool good = rules.connections() >= 0 && rules.connections() <= kMaxBackfillConnections && rules.chunk_rows() >= 0 &&
+                      rules.rows_per_second() >= 0 && rules.bytes_per_second() >= 0;
+    return good ? absl::OkStatus()
+                : Invalid("BACKFILL_INVALID",
+                          absl::StrCat("A backfill rule is negative, or there are more than ", kMaxBackfillConnections,
+                                       " connections."),
+                          "Use 0 for a rule's default.");
 }
 
 absl::Status CheckColumns(const google::protobuf::RepeatedPtrField<v1::ColumnRule>& rules) {
@@ -127,6 +138,7 @@ absl::Status CheckPipelineSpec(const v1::PipelineSpec& spec) {
         return Invalid("CODEC_INVALID", "The codec is none of the known ones.",
                        "Set codec to native or debezium-json.");
     }
+    RETURN_IF_ERROR(CheckBackfill(spec.backfill()));
     return CheckFlush(spec.flush());
 }
 

@@ -22,6 +22,20 @@ bool IsPipelineId(const std::string& id) {
     });
 }
 
+absl::StatusOr<config::BackfillRules> Backfill(const v1::BackfillRules& proto) {
+    if (proto.connections() < 0 || proto.chunk_rows() < 0 || proto.rows_per_second() < 0 || proto.bytes_per_second() < 0) {
+        return Invalid("a backfill rule is negative", "Use positive numbers; leave a rule out for its default.");
+    }
+    config::BackfillRules rules;
+    if (proto.connections() > 0) {
+        rules.connections = proto.connections();
+    }
+    rules.chunk_rows = proto.chunk_rows();
+    rules.rows_per_second = proto.rows_per_second();
+    rules.bytes_per_second = proto.bytes_per_second();
+    return rules;
+}
+
 absl::StatusOr<config::FlushRules> Flush(const v1::FlushRules& proto) {
     const bool negative = proto.rows() < 0 || proto.bytes() < 0 || proto.interval().seconds() < 0 ||
                           proto.interval().nanos() < 0;
@@ -187,6 +201,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
         return Invalid("no tables are selected", "Name tables, e.g. \"public.*\", or \"*.*\" for all.");
     }
     ASSIGN_OR_RETURN(config.flush, Flush(proto.spec().flush()));
+    ASSIGN_OR_RETURN(config.backfill, Backfill(proto.spec().backfill()));
     ASSIGN_OR_RETURN(config.refused, Refused(proto.spec().refused_values()));
     ASSIGN_OR_RETURN(config.drop_columns, DropsColumns(proto.spec().dropped_columns()));
     ASSIGN_OR_RETURN(config.codec, CodecOf(proto.spec().codec()));

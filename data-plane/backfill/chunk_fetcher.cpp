@@ -21,7 +21,7 @@ void ChunkFetcher::Ask(sdk::ChunkRequest request) {
     asked_.notify_one();
 }
 
-std::optional<absl::StatusOr<sdk::Chunk>> ChunkFetcher::Take() {
+std::optional<ChunkFetcher::Answer> ChunkFetcher::Take() {
     const std::lock_guard lock(mutex_);
     auto taken = std::exchange(answer_, std::nullopt);
     on_its_way_ = on_its_way_ && !taken;
@@ -38,9 +38,11 @@ void ChunkFetcher::Run(const std::stop_token& stop) {
             }
             request = *std::exchange(request_, std::nullopt);
         }
-        auto answer = reader_->Read(request);
+        const auto began = std::chrono::steady_clock::now();
+        auto chunk = reader_->Read(request);
+        const auto took = std::chrono::steady_clock::now() - began;
         const std::lock_guard lock(mutex_);
-        answer_ = std::move(answer);
+        answer_.emplace(std::move(chunk), took);
     }
 }
 

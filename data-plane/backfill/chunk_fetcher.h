@@ -2,6 +2,7 @@
 /// next, what becomes of it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,11 @@ namespace millrace::backfill {
 /// Used by one thread; holds one chunk at most.
 class ChunkFetcher final {
  public:
+    struct Answer final {
+        absl::StatusOr<sdk::Chunk> chunk;
+        std::chrono::steady_clock::duration took{};
+    };
+
     explicit ChunkFetcher(std::unique_ptr<sdk::ChunkReader> reader);
     /// Cancels a read that is under way and waits for its end.
     ~ChunkFetcher();
@@ -25,7 +31,7 @@ class ChunkFetcher final {
     /// Asked for and not taken yet.
     [[nodiscard]] bool on_its_way() const { return on_its_way_; }
     /// The answer, once it is there.
-    std::optional<absl::StatusOr<sdk::Chunk>> Take();
+    std::optional<Answer> Take();
 
  private:
     void Run(const std::stop_token& stop);
@@ -35,7 +41,7 @@ class ChunkFetcher final {
     std::mutex mutex_;
     std::condition_variable_any asked_;
     std::optional<sdk::ChunkRequest> request_;
-    std::optional<absl::StatusOr<sdk::Chunk>> answer_;
+    std::optional<Answer> answer_;
     std::jthread thread_;
 };
 

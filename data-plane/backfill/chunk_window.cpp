@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/defect.h"
+
 namespace millrace::backfill {
 namespace {
 
@@ -47,14 +49,14 @@ std::vector<bool> UnsentIn(RowView row) {
 
 }  // namespace
 
-ChunkWindow::ChunkWindow(const sdk::Visibility& at_start) : awaited_(at_start.running()) {}
+ChunkWindow::ChunkWindow(const sdk::Sight& at_start) : awaited_(at_start.ending) {}
 
 void ChunkWindow::Observe(const sdk::ChangeEvent& event) {
-    std::erase_if(awaited_, [&](uint64_t xid) { return static_cast<uint32_t>(xid) == event.xid; });
+    std::erase(awaited_, event.xid);
     if (event.op == Op::kRead) {
         return;
     }
-    Change change{.xid = event.xid, .op = event.op, .schema_id = event.schema->id};
+    Change change{.xid = event.xid, .op = event.op, .schema_id = event.schema->id, .number = observed_++};
     if (event.op != Op::kTruncate) {
         change.key_texts = event.op == Op::kDelete ? KeyTextsOf(*event.schema, event.before, {})
                                                    : KeyTextsOf(*event.schema, event.after, event.before);
@@ -74,8 +76,22 @@ void ChunkWindow::Observe(const sdk::ChangeEvent& event) {
     changes_.push_back(std::move(change));
 }
 
+void ChunkWindow::NoteAsked() {
+    if (MILLRACE_DEFECT("dblog-rule", 1)) {
+        asked_at_.push_back(observed_);
+    }
+}
+
+// With the defect: between the watermarks, whatever the snapshot saw.
+bool ChunkWindow::LiesInWindow(const Change& change, const sdk::Chunk& chunk) const {
+    return asked_at_.empty() ? !chunk.seen.Sees(change.xid) : change.number >= asked_at_.front();
+}
+
 ChunkWindow::Verdict ChunkWindow::Judge(const sdk::Chunk& chunk) const {
-    if (std::ranges::any_of(awaited_, [&](uint64_t xid) { return !chunk.seen.SeesFull(xid); })) {
+    if (!asked_at_.empty()) {
+        return Verdict::kUsable;
+    }
+    if (std::ranges::any_of(awaited_, [&](uint32_t xid) { return !chunk.seen.Sees(xid); })) {
         return Verdict::kTooEarly;
     }
     const bool other_shape = std::ranges::any_of(changes_, [&](const Change& change) {
@@ -179,15 +195,18 @@ class ChunkWindow::Overlay final {
     std::unordered_map<std::string, size_t> rows_;
 };
 
-int64_t ChunkWindow::Resolve(sdk::Chunk& chunk) const {
+int64_t ChunkWindow::Resolve(sdk::Chunk& chunk) {
     std::optional<Overlay> overlay;
     for (const Change& change : changes_) {
-        if (!chunk.seen.Sees(change.xid)) {
+        if (LiesInWindow(change, chunk)) {
             if (!overlay) {
                 overlay.emplace(chunk);
             }
             overlay->Lay(change);
         }
+    }
+    if (!asked_at_.empty()) {
+        asked_at_.pop_front();
     }
     return overlay ? overlay->TakeOut() : 0;
 }
@@ -199,7 +218,7 @@ void ChunkWindow::Prune(const sdk::Visibility& seen) {
         bytes_ += static_cast<int64_t>(sizeof(Change) + 2 * change.key.size() + change.old_key.size() +
                                        change.unsent.size() / 8);
     }
-    std::erase_if(awaited_, [&](uint64_t xid) { return seen.SeesFull(xid); });
+    std::erase_if(awaited_, [&](uint32_t xid) { return seen.Sees(xid); });
 }
 
 void ChunkWindow::Repaired(const std::vector<sdk::KeyTexts>& keys) {

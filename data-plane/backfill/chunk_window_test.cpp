@@ -31,7 +31,7 @@ class ChunkWindowTest : public ::testing::Test {
         "t", {sdk::testing::MakeColumn("id", "text", 1), sdk::testing::MakeColumn("a", "text"),
               sdk::testing::MakeColumn("b", "text")});
     /// Transactions below 100 have ended.
-    ChunkWindow window_{sdk::Visibility(100, 100, {})};
+    ChunkWindow window_{sdk::Sight{.seen = sdk::Visibility(100, 100, {}), .ending = {}}};
 
     void Change(uint32_t xid, Op op, const Row& after, const Row& before = {}, sdk::SchemaPtr schema = nullptr) {
         std::vector<Cell> after_cells;
@@ -62,7 +62,7 @@ class ChunkWindowTest : public ::testing::Test {
         return chunk;
     }
     /// What is left of the rows.
-    [[nodiscard]] std::vector<Row> Left(const std::vector<Row>& rows, const sdk::Visibility& seen) const {
+    [[nodiscard]] std::vector<Row> Left(const std::vector<Row>& rows, const sdk::Visibility& seen) {
         sdk::Chunk chunk = Read(rows, seen);
         EXPECT_EQ(window_.Judge(chunk), ChunkWindow::Verdict::kUsable);
         window_.Resolve(chunk);
@@ -132,7 +132,7 @@ TEST_F(ChunkWindowTest, KeysAreNotMixedUp) {
     const sdk::SchemaPtr two = sdk::testing::MakeSchema(
         "t", {sdk::testing::MakeColumn("x", "text", 1), sdk::testing::MakeColumn("y", "text", 2)});
     EXPECT_NE(two->id, schema_->id);
-    ChunkWindow window(kBefore);
+    ChunkWindow window(sdk::Sight{.seen = kBefore, .ending = {}});
     const std::vector<Cell> changed{Cell::Value("1:a"), Cell::Value("b")};
     sdk::ChangeEvent event;
     event.op = Op::kInsert;
@@ -156,7 +156,7 @@ TEST_F(ChunkWindowTest, WhatAChunkHasSeenIsForgotten) {
 }
 
 TEST_F(ChunkWindowTest, ATransactionThatMayHaveGoneByIsAwaited) {
-    ChunkWindow window(sdk::Visibility(90, 100, {90, 95}));
+    ChunkWindow window(sdk::Sight{.seen = sdk::Visibility(90, 100, {90, 92, 95}), .ending = {90, 95}});
     sdk::Chunk chunk = Read({{"1", "a", "b"}}, sdk::Visibility(90, 101, {90, 95}));
     EXPECT_EQ(window.Judge(chunk), ChunkWindow::Verdict::kTooEarly);
     chunk.seen = sdk::Visibility(95, 101, {95});

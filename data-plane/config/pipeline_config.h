@@ -39,6 +39,19 @@ struct FlushRules final {
     std::optional<std::chrono::milliseconds> interval;
 };
 
+/// How rows that existed before are read; unset takes the default.
+struct BackfillRules final {
+    /// Tables read at a time, each by a connection of its own.
+    int64_t connections = 4;
+    /// The most rows of one chunk; 0: as many as fit into its bytes and its time.
+    int64_t chunk_rows = 0;
+    /// Of all tables together; 0: no limit.
+    int64_t rows_per_second = 0;
+    int64_t bytes_per_second = 0;
+
+    friend bool operator==(const BackfillRules&, const BackfillRules&) = default;
+};
+
 /// What the verbs have asked of one table; see TableOverride in resources.proto.
 struct TableOverride final {
     std::string schema;
@@ -85,6 +98,7 @@ struct PipelineConfig final {
     bool paused = false;
     bool removed = false;
     FlushRules flush;
+    BackfillRules backfill = {};
     sdk::RefusedValues refused = sdk::RefusedValues::kDeadLetter;
     /// Columns that the source has dropped wait at the destination for a confirmation, instead of staying for
     /// good.

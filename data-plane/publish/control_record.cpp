@@ -86,6 +86,7 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .held_reason = proto.held_reason(),
                                    .held_error = proto.held_error(),
                                    .held_remedy = proto.held_remedy()};
+    state.tables[proto.topic()].backfill_seq = proto.backfill_seq();
     if (proto.has_backfill()) {
         state.tables[proto.topic()].backfill = DecodeBackfill(proto.backfill());
     }
@@ -139,6 +140,7 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_held_reason(table.held_reason);
     proto.set_held_error(table.held_error);
     proto.set_held_remedy(table.held_remedy);
+    proto.set_backfill_seq(table.backfill_seq);
     if (table.backfill) {
         EncodeBackfill(*table.backfill, *proto.mutable_backfill());
     }

@@ -7,13 +7,13 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "data-plane/publish/table_copier.h"
 
 namespace millrace::publish {
 namespace {
 
 using events::EventType;
 using std::chrono::seconds;
+using std::chrono::steady_clock;
 
 /// Events of single tables are only told of so many at once.
 constexpr size_t kFewTables = 20;
@@ -22,51 +22,89 @@ constexpr size_t kFewTables = 20;
 constexpr seconds kSlotPatience{120};
 constexpr seconds kFirstPatience{4};
 constexpr int kDoublings = 5;
+/// So small a table is read faster than a session for it is made, and a snapshot may live so long for the sake of such.
+constexpr int64_t kSmallTable = int64_t{1} << 20;
+constexpr seconds kSmallTablesTime{3};
 
 }  // namespace
 
-Copies::Copies(Surroundings surroundings) : surroundings_(std::move(surroundings)) {}
+Copies::Copies(Surroundings surroundings)
+    : surroundings_(std::move(surroundings)),
+      rate_(surroundings_.rules.rows_per_second, surroundings_.rules.bytes_per_second) {}
 
 Copies::~Copies() = default;
 
-absl::Status Copies::CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at) {
-    TransactionWriter& writer = surroundings_.writer;
-    TableCopier copier(surroundings_.source, writer, surroundings_.board, surroundings_.rows, surroundings_.recorder,
-                       surroundings_.keep_alive);
-    const bool each = tables.size() <= kFewTables;
+// With a limit on chunks, or on the rate, no table is small.
+absl::StatusOr<Copies::Division> Copies::Divide(const std::vector<const sdk::SourceTable*>& tables) {
+    const config::BackfillRules& rules = surroundings_.rules;
+    const bool limited = rules.chunk_rows > 0 || rules.rows_per_second > 0 || rules.bytes_per_second > 0;
+    Division division;
+    for (const sdk::SourceTable* table : tables) {
+        if (!limited && table->bytes <= kSmallTable &&
+            !surroundings_.tables.GoesOn(*table, surroundings_.tables.StateOf(*table))) {
+            division.small.push_back(table);
+            continue;
+        }
+        ASSIGN_OR_RETURN(const bool readable, surroundings_.source.ReadsChunks(*table));
+        (readable ? division.in_chunks : division.whole).push_back(table);
+    }
+    return division;
+}
+
+absl::Status Copies::CopyFirst(const std::vector<const sdk::SourceTable*>& tables, uint64_t at) {
+    ASSIGN_OR_RETURN(Division division, Divide(tables));
+    return CopyOpen(division, at);
+}
+
+absl::Status Copies::CopyOpen(Division& tables, uint64_t at) {
+    TableCopier copier(surroundings_.source, surroundings_.writer, surroundings_.board, surroundings_.rows,
+                       surroundings_.recorder, surroundings_.keep_alive);
+    const size_t count = tables.small.size() + tables.whole.size();
+    const bool each = count <= kFewTables;
     const auto record_all = [&](EventType type, std::string_view what) {
-        surroundings_.recorder.Record({.type = type,
-                                       .message = base::Concat(tables.size(), " tables ", what),
-                                       .position = PositionText(at)});
+        surroundings_.recorder.Record(
+            {.type = type, .message = base::Concat(count, " tables ", what), .position = PositionText(at)});
     };
     if (!each) {
         record_all(EventType::kCopyStarted, "are copied");
     }
-    for (const sdk::SourceTable* table : tables) {
-        TableState& state = surroundings_.tables.StateOf(*table);
-        const TableState before = state;
-        surroundings_.tables.BeginCopy(*table, state);
-        if (each) {
-            RecordOf(state, EventType::kCopyStarted, "the table is copied", at);
-        }
-        absl::Status status = copier.Copy(*table, at, state);
-        if (base::ReasonOf(status) == "TABLE_LOCKED" && writer.durable().streaming) {
-            state = before;
-            surroundings_.tables.Postpone(state, status);
-            continue;
-        }
-        if (!status.ok()) {
-            return base::Annotate(status, "copying " + table->DisplayName());
-        }
-        if (before.held()) {
-            RecordOf(state, EventType::kTableRecovered, "the table is published again", at);
-        }
-        if (each) {
-            RecordOf(state, EventType::kCopyFinished, base::Concat(state.rows, " rows copied"), at);
-        }
+    const auto begun = steady_clock::now();
+    while (!tables.small.empty() && steady_clock::now() - begun < kSmallTablesTime) {
+        RETURN_IF_ERROR(CopyOne(copier, *tables.small.front(), at, each));
+        tables.small.pop_front();
+    }
+    for (const sdk::SourceTable* table : std::exchange(tables.whole, {})) {
+        RETURN_IF_ERROR(CopyOne(copier, *table, at, each));
     }
     if (!each) {
-        record_all(EventType::kCopyFinished, "copied");
+        record_all(EventType::kCopyFinished,
+                   tables.small.empty() ? "copied" : base::Concat("copied but for ", tables.small.size(), " that are next"));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status Copies::CopyOne(TableCopier& copier, const sdk::SourceTable& table, uint64_t at, bool told) {
+    TableState& state = surroundings_.tables.StateOf(table);
+    const TableState before = state;
+    if (surroundings_.writer.durable().streaming) {
+        RecordWhyAnew(table, state);
+    }
+    surroundings_.tables.BeginCopy(table, state);
+    if (told) {
+        RecordOf(state, EventType::kCopyStarted, "the table is copied", at);
+    }
+    const absl::Status status = copier.Copy(table, at, state);
+    if (base::ReasonOf(status) == "TABLE_LOCKED" && surroundings_.writer.durable().streaming) {
+        state = before;
+        surroundings_.tables.Postpone(state, status);
+        return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(base::Annotate(status, "copying " + table.DisplayName()));
+    if (before.held()) {
+        RecordOf(state, EventType::kTableRecovered, "the table is published again", at);
+    }
+    if (told) {
+        RecordOf(state, EventType::kCopyFinished, base::Concat(state.rows, " rows copied"), at);
     }
     return absl::OkStatus();
 }
@@ -75,22 +113,29 @@ absl::Status Copies::CopyMissing() {
     TransactionWriter& writer = surroundings_.writer;
     RETURN_IF_ERROR(surroundings_.tables.ForgetLeft(writer));
     RETURN_IF_ERROR(surroundings_.tables.NoteStreamEntries(writer));
-    std::vector<const sdk::SourceTable*> missing = surroundings_.tables.ToCopy();
-    RETURN_IF_ERROR(Queue(missing));
-    if (!missing.empty()) {
+    ASSIGN_OR_RETURN(Division missing, Divide(surroundings_.tables.ToCopy()));
+    while (!missing.small.empty() || !missing.whole.empty()) {
         RETURN_IF_ERROR(CopyUnderSnapshot(missing));
+    }
+    for (const sdk::SourceTable* table : missing.in_chunks) {
+        RETURN_IF_ERROR(Queue(*table));
     }
     return writer.open() ? writer.Commit() : absl::OkStatus();
 }
 
-absl::Status Copies::CopyUnderSnapshot(const std::vector<const sdk::SourceTable*>& missing) {
+// Where transactions keep a snapshot from being had, chunks do not wait for them.
+absl::Status Copies::CopyUnderSnapshot(Division& missing) {
     surroundings_.board.Update([](PublisherFacts& facts) { facts.state = PublisherState::kCopying; });
     const seconds patience = kFirstPatience * (1 << std::min(surroundings_.put_off, kDoublings));
     const absl::StatusOr<uint64_t> at =
         surroundings_.source.BeginCopy(/*new_slot=*/false, std::min(patience, kSlotPatience));
     if (base::ReasonOf(at.status()) == "SLOT_WAITING") {
         ++surroundings_.put_off;
-        for (const sdk::SourceTable* table : missing) {
+        for (const sdk::SourceTable* table : std::exchange(missing.small, {})) {
+            ASSIGN_OR_RETURN(const bool readable, surroundings_.source.ReadsChunks(*table));
+            (readable ? missing.in_chunks : missing.whole).push_back(table);
+        }
+        for (const sdk::SourceTable* table : std::exchange(missing.whole, {})) {
             surroundings_.tables.Postpone(surroundings_.tables.StateOf(*table), at.status());
         }
         return absl::OkStatus();
@@ -98,48 +143,63 @@ absl::Status Copies::CopyUnderSnapshot(const std::vector<const sdk::SourceTable*
     RETURN_IF_ERROR(at.status());
     surroundings_.put_off = 0;
     MILLRACE_FAILPOINT("publish.after_new_tables_snapshot");
-    for (const sdk::SourceTable* table : missing) {
-        RecordWhyAnew(*table, surroundings_.tables.StateOf(*table));
-    }
-    RETURN_IF_ERROR(CopyAll(missing, *at));
+    RETURN_IF_ERROR(CopyOpen(missing, *at));
     return surroundings_.source.EndCopy();
 }
 
-absl::Status Copies::Queue(std::vector<const sdk::SourceTable*>& missing) {
-    std::vector<const sdk::SourceTable*> others;
-    for (const sdk::SourceTable* table : missing) {
-        TableState& state = surroundings_.tables.StateOf(*table);
-        ASSIGN_OR_RETURN(const bool readable, surroundings_.source.ReadsChunks(*table));
-        if (!readable) {
-            others.push_back(table);
-            continue;
-        }
-        if (surroundings_.tables.GoesOn(*table, state)) {
-            queue_.push_front(table);  // what was begun first ends first
-            continue;
-        }
-        RecordWhyAnew(*table, state);
-        if (state.published()) {
-            state.Forget();
-            RETURN_IF_ERROR(surroundings_.writer.WriteTableState(state));
-        }
-        queue_.push_back(table);
+absl::Status Copies::Queue(const sdk::SourceTable& table) {
+    TableState& state = surroundings_.tables.StateOf(table);
+    if (surroundings_.tables.GoesOn(table, state)) {
+        queue_.push_front(&table);  // what was begun first ends first
+        return absl::OkStatus();
     }
-    missing = std::move(others);
+    RecordWhyAnew(table, state);
+    if (state.published()) {
+        state.Forget();
+        RETURN_IF_ERROR(surroundings_.writer.WriteTableState(state));
+    }
+    queue_.push_back(&table);
     return absl::OkStatus();
 }
 
-absl::Status Copies::Tend(StreamWriter& stream) {
-    if (backfill_ && backfill_->done()) {
-        RecordOf(backfill_->state(), EventType::kCopyFinished, base::Concat(backfill_->state().rows, " rows copied"),
-                 surroundings_.writer.pending().end);
-        stream.Attend(nullptr);
-        backfill_.reset();
+absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
+    for (auto one = going_on_.begin(); one != going_on_.end();) {
+        if ((*one)->done()) {
+            End(stream, **one);
+            one = going_on_.erase(one);
+        } else {
+            ++one;
+        }
     }
-    if (!backfill_ && !queue_.empty() && !surroundings_.writer.pending().mid_transaction) {
+    if (!queue_.empty() && std::ssize(going_on_) < surroundings_.rules.connections &&
+        !surroundings_.writer.pending().mid_transaction) {
         RETURN_IF_ERROR(BeginNext(stream));
     }
-    return backfill_ ? backfill_->Tend() : absl::OkStatus();
+    for (const auto& backfill : going_on_) {
+        RETURN_IF_ERROR(TendOne(*backfill, may_read));
+    }
+    return absl::OkStatus();
+}
+
+absl::Status Copies::TendOne(TableBackfill& backfill, bool may_read) {
+    const absl::Status tended = backfill.Tend(may_read);
+    if (base::ReasonOf(tended) == kCopyNeededReason) {
+        RETURN_IF_ERROR(Leave({.table = &backfill.state(),
+                               .reason = std::string(tended.message()),
+                               .position = {surroundings_.writer.pending().end, 0}}));
+    }
+    return tended;
+}
+
+void Copies::End(StreamWriter& stream, const TableBackfill& backfill) {
+    stream.Dismiss(backfill);
+    const TableState& state = backfill.state();
+    RecordOf(state, EventType::kCopyFinished, base::Concat(state.rows, " rows copied"), surroundings_.writer.pending().end);
+    base::LogInfo("table copied", {{"table", base::Concat(state.schema, ".", state.table)},
+                                   {"rows", state.rows},
+                                   {"chunks", backfill.counts().chunks},
+                                   {"overtaken", backfill.counts().overtaken},
+                                   {"repaired", backfill.counts().repaired}});
 }
 
 absl::Status Copies::BeginNext(StreamWriter& stream) {
@@ -157,13 +217,16 @@ absl::Status Copies::BeginNext(StreamWriter& stream) {
     if (begins) {
         surroundings_.tables.BeginCopy(table, state);
     }
-    ASSIGN_OR_RETURN(backfill_, TableBackfill::Begin({.source = surroundings_.source,
-                                                      .writer = surroundings_.writer,
-                                                      .board = surroundings_.board,
-                                                      .rows = surroundings_.rows,
-                                                      .recorder = surroundings_.recorder},
-                                                     table, state, std::move(reader), now));
-    stream.Attend(backfill_.get());
+    ASSIGN_OR_RETURN(auto backfill, TableBackfill::Begin({.source = surroundings_.source,
+                                                          .writer = surroundings_.writer,
+                                                          .board = surroundings_.board,
+                                                          .rows = surroundings_.rows,
+                                                          .recorder = surroundings_.recorder,
+                                                          .rules = surroundings_.rules,
+                                                          .rate = rate_},
+                                                         table, state, std::move(reader), now));
+    stream.Attend(*backfill);
+    going_on_.push_back(std::move(backfill));
     const uint64_t at = surroundings_.writer.pending().end;
     if (begins) {
         RecordOf(state, EventType::kCopyStarted, "the table is copied while its changes stream on", at);
@@ -172,12 +235,6 @@ absl::Status Copies::BeginNext(StreamWriter& stream) {
         RecordOf(state, EventType::kTableRecovered, "the table is published again", at);
     }
     return absl::OkStatus();
-}
-
-absl::Status Copies::LeaveCurrent(const absl::Status& why) {
-    return Leave({.table = &backfill_->state(),
-                  .reason = std::string(why.message()),
-                  .position = {surroundings_.writer.pending().end, 0}});
 }
 
 // What was published before the change stays, and the position stands before it: the source sends it again to

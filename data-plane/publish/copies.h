@@ -12,10 +12,13 @@
 #include "absl/status/status.h"
 #include "base/metrics.h"
 #include "connectors/sdk/source.h"
+#include "data-plane/backfill/rate_limit.h"
+#include "data-plane/config/pipeline_config.h"
 #include "data-plane/events/event_log.h"
 #include "data-plane/publish/publisher.h"
 #include "data-plane/publish/stream_writer.h"
 #include "data-plane/publish/table_backfill.h"
+#include "data-plane/publish/table_copier.h"
 #include "data-plane/publish/table_set.h"
 #include "data-plane/publish/transaction_writer.h"
 
@@ -31,6 +34,7 @@ class Copies final {
         FactsBoard& board;
         const events::Recorder& recorder;
         base::Counter& rows;
+        const config::BackfillRules& rules;
         /// How often, one session after the other, the copy of tables could not begin for transactions that ran.
         int& put_off;
         /// Called while rows flow under a snapshot; its error stops the copy.
@@ -40,35 +44,49 @@ class Copies final {
     explicit Copies(Surroundings surroundings);
     ~Copies();
 
-    /// All of `tables` under the copy that is open at the source and stands at `at`.
-    absl::Status CopyAll(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
+    /// Under the first copy, which is open at the source and stands at `at`: of `tables` those that can only be read so, and
+    /// as many small ones as do not keep it open for long.
+    absl::Status CopyFirst(const std::vector<const sdk::SourceTable*>& tables, uint64_t at);
 
     /// Before the stream: of the tables that are to be copied, those that can be read while it goes on are queued, the
     /// others copied.
     absl::Status CopyMissing();
-    /// While it goes on, after every poll: takes the queued ones forward. Aborted, reason COPY_NEEDED: see LeaveCurrent.
-    absl::Status Tend(StreamWriter& stream);
-    /// A table's rows are being read.
-    [[nodiscard]] bool tending() const { return backfill_ != nullptr; }
-    /// The table being read is copied anew, for this reason.
-    absl::Status LeaveCurrent(const absl::Status& why);
+    /// While it goes on, after every poll: takes the queued ones forward; chunks are asked for if they `may` be read now. Aborted, reason COPY_NEEDED: one was left, see
+    /// Leave.
+    absl::Status Tend(StreamWriter& stream, bool may_read);
+    /// Rows are being read.
+    [[nodiscard]] bool tending() const { return !going_on_.empty(); }
 
     /// Nothing more of the table is published until it has been copied anew, by the next session.
     absl::Status Leave(const WantedCopy& wanted);
 
  private:
-    absl::Status CopyUnderSnapshot(const std::vector<const sdk::SourceTable*>& missing);
-    /// Takes the tables out of `missing` that can be read while the stream goes on.
-    absl::Status Queue(std::vector<const sdk::SourceTable*>& missing);
+    struct Division final {
+        /// Read faster than a session for them is made.
+        std::deque<const sdk::SourceTable*> small;
+        /// Cannot be read in chunks.
+        std::vector<const sdk::SourceTable*> whole;
+        std::vector<const sdk::SourceTable*> in_chunks;
+    };
+    absl::StatusOr<Division> Divide(const std::vector<const sdk::SourceTable*>& tables);
+    /// All of `whole`, and of `small` as many as there is time for; they are taken out.
+    absl::Status CopyOpen(Division& tables, uint64_t at);
+    absl::Status CopyOne(TableCopier& copier, const sdk::SourceTable& table, uint64_t at, bool told);
+    absl::Status CopyUnderSnapshot(Division& missing);
+    /// They are read while the stream goes on.
+    absl::Status Queue(const sdk::SourceTable& table);
     absl::Status BeginNext(StreamWriter& stream);
+    absl::Status TendOne(TableBackfill& backfill, bool may_read);
+    void End(StreamWriter& stream, const TableBackfill& backfill);
     void RecordWhyAnew(const sdk::SourceTable& table, const TableState& state) const;
     void RecordAnew(const TableState& table, const std::string& reason, const sdk::Position& position) const;
     void RecordOf(const TableState& table, events::EventType type, std::string message, uint64_t at) const;
 
     const Surroundings surroundings_;
-    /// Tables whose rows are still to be read, and the one of which they are.
+    backfill::RateLimit rate_;
+    /// Tables whose rows are still to be read, and those of which they are.
     std::deque<const sdk::SourceTable*> queue_;
-    std::unique_ptr<TableBackfill> backfill_;
+    std::vector<std::unique_ptr<TableBackfill>> going_on_;
 };
 
 }  // namespace millrace::publish

@@ -32,6 +32,8 @@ constexpr seconds kHeartbeatInterval{10};
 constexpr int kMaxEventsPerPoll = 20'000;
 /// The server waits for all running transactions before it makes a slot.
 constexpr seconds kSlotPatience{120};
+/// The stream comes first: with so much of the log still to be read, no chunk is begun.
+constexpr uint64_t kFarBehind = uint64_t{32} << 20;
 /// A chunk that has been read is not to wait for the stream's next event.
 constexpr milliseconds kBackfillPoll{10};
 
@@ -232,6 +234,7 @@ void Session::MakeWriter() {
         .board = board_,
         .recorder = surroundings_.recorder,
         .rows = metrics_.GetCounter("millrace_rows_copied_total", "Rows copied that existed before streaming", labels),
+        .rules = pipeline_.backfill,
         .put_off = surroundings_.copies_put_off,
         .keep_alive = [this] { return stop_.stop_requested() ? absl::CancelledError("stopped") : KeepAlive(); }});
 }
@@ -271,6 +274,7 @@ absl::Status Session::FirstCopy() {
         "first copy begins",
         {{"pipeline", pipeline_.name}, {"tables", tables_.listed().size()}, {"generation", position.generation}});
     MakeWriter();
+    RETURN_IF_ERROR(tables_.ForgetAll(*writer_, surroundings_.recorder));
     RETURN_IF_ERROR(writer_->Commit());
     MILLRACE_FAILPOINT("publish.after_generation_written");
     std::vector<const sdk::SourceTable*> all;
@@ -279,7 +283,7 @@ absl::Status Session::FirstCopy() {
             all.push_back(&table);
         }
     }
-    RETURN_IF_ERROR(copies_->CopyAll(all, at));
+    RETURN_IF_ERROR(copies_->CopyFirst(all, at));
     RETURN_IF_ERROR(tables_.HoldRefused(*writer_, surroundings_.recorder));
     MILLRACE_FAILPOINT("publish.after_tables_copied");
     writer_->pending().streaming = true;
@@ -360,9 +364,9 @@ absl::Status Session::Stream() {
             return copies_->Leave(*stream.wanted_copy());
         }
         RETURN_IF_ERROR(handled.status());
-        const absl::Status tended = copies_->Tend(stream);
+        const absl::Status tended = copies_->Tend(stream, !behind_);
         if (base::ReasonOf(tended) == kCopyNeededReason) {
-            return copies_->LeaveCurrent(tended);
+            return absl::OkStatus();
         }
         RETURN_IF_ERROR(tended);
         RETURN_IF_ERROR(stream.CommitIfDue(*handled < kMaxEventsPerPoll));
@@ -416,6 +420,10 @@ absl::Status Session::Housekeeping(int64_t events) {
     events_before_ = events;
     metrics_.GetCounter("millrace_events_published_total", "Changes written to Kafka", labels)
         .Add(static_cast<double>(fresh));
+    if (copies_->tending()) {
+        ASSIGN_OR_RETURN(const uint64_t at, source_->CurrentPosition());
+        behind_ = at > writer_->pending().end + kFarBehind;
+    }
     ASSIGN_OR_RETURN(const sdk::RetainedLog retained, source_->Retained());
     metrics_
         .GetGauge("millrace_source_retained_bytes", "Log that the source keeps for the pipeline, in bytes",

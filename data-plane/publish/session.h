@@ -87,6 +87,8 @@ class Session final {
 
     std::optional<std::chrono::steady_clock::time_point> stop_seen_;
     std::chrono::steady_clock::time_point last_housekeeping_{};
+    /// See kFarBehind.
+    bool behind_ = false;
     std::chrono::steady_clock::time_point last_heartbeat_{};
     /// Of the wanted overrides when the session began.
     uint64_t wanted_version_ = 0;

@@ -52,6 +52,8 @@ struct TableState final {
     std::string held_remedy;
 
     std::optional<BackfillState> backfill = {};
+    /// Place of the last marker or row that a backfill wrote, within its position of the log; never falls.
+    uint64_t backfill_seq = 0;
 
     /// Its changes are written to its topic.
     [[nodiscard]] bool published() const { return copied || backfill.has_value(); }

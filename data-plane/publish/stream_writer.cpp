@@ -37,24 +37,32 @@ StreamWriter::StreamWriter(TransactionWriter& writer, std::map<std::string, Tabl
     }
 }
 
-void StreamWriter::Attend(TableBackfill* backfill) {
-    backfill_ = backfill;
-    if (backfill != nullptr) {
-        TableState& table = backfill->state();
-        tables_[table.schema + '\0' + table.table] = &table;
-        routes_.clear();
-        last_route_ = nullptr;
-    }
+void StreamWriter::ForgetRoutes() {
+    routes_.clear();
+    last_route_ = nullptr;
+}
+
+void StreamWriter::Attend(TableBackfill& backfill) {
+    backfills_.push_back(&backfill);
+    TableState& table = backfill.state();
+    tables_[table.schema + '\0' + table.table] = &table;
+    ForgetRoutes();
+}
+
+void StreamWriter::Dismiss(const TableBackfill& backfill) {
+    std::erase(backfills_, &backfill);
+    ForgetRoutes();
 }
 
 absl::Status StreamWriter::AtBoundary() {
-    if (backfill_ == nullptr) {
-        return absl::OkStatus();
+    for (TableBackfill* backfill : backfills_) {
+        const absl::Status status = backfill->OnBoundary();
+        if (base::ReasonOf(status) == kCopyNeededReason) {
+            return WantCopy(backfill->state(), std::string(status.message()), {writer_.pending().end, 0});
+        }
+        RETURN_IF_ERROR(status);
     }
-    const absl::Status status = backfill_->OnBoundary();
-    return base::ReasonOf(status) == kCopyNeededReason
-               ? WantCopy(backfill_->state(), std::string(status.message()), {writer_.pending().end, 0})
-               : status;
+    return absl::OkStatus();
 }
 
 StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
@@ -63,8 +71,7 @@ StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
     }
     // Holding the schema keeps its address from being reused for another table.
     if (routes_.size() > kMaxRoutes) {
-        routes_.clear();
-        last_route_ = nullptr;
+        ForgetRoutes();
     }
     Route& route = routes_[schema.get()];
     if (route.schema == nullptr) {
@@ -80,6 +87,9 @@ StreamWriter::Route& StreamWriter::RouteOf(const sdk::SchemaPtr& schema) {
         if (route.table != nullptr && route.table->held()) {
             route.table = nullptr;
         }
+        const auto backfill = std::ranges::find_if(
+            backfills_, [&](TableBackfill* one) { return route.table != nullptr && &one->state() == route.table; });
+        route.backfill = backfill == backfills_.end() ? nullptr : *backfill;
     }
     last_route_ = &route;
     return route;
@@ -119,8 +129,7 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     if (writer_.durable().last.commit == event.position.commit && MILLRACE_DEFECT("lose-second-part", 1)) {
         return absl::OkStatus();
     }
-    TableBackfill* const backfill = backfill_ != nullptr && &backfill_->state() == route.table ? backfill_ : nullptr;
-    if (backfill != nullptr && !backfill->Wants(event)) {
+    if (route.backfill != nullptr && !route.backfill->Wants(event)) {
         return absl::OkStatus();  // contained in every chunk to come
     }
     RETURN_IF_ERROR(CheckShape(route, event));
@@ -132,8 +141,8 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
         RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
     }
     route.noted = true;
-    if (backfill != nullptr) {
-        RETURN_IF_ERROR(backfill->Observe(event));
+    if (route.backfill != nullptr) {
+        RETURN_IF_ERROR(route.backfill->Observe(event));
     }
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;

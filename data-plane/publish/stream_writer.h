@@ -10,6 +10,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "connectors/sdk/source.h"
 #include "data-plane/events/event_log.h"
@@ -48,9 +49,10 @@ class StreamWriter final : public sdk::ChangeHandler {
     absl::Status OnCommit(uint64_t commit, uint64_t end, int64_t commit_time_us) override;
     absl::Status OnProgress(uint64_t position) override;
 
-    /// From now on changes of the table of `backfill` pass it on their way, and it learns of every boundary between two
-    /// transactions; nullptr: of none.
-    void Attend(TableBackfill* backfill);
+    /// From now on changes of its table pass `backfill` on their way, and it learns of every boundary between two
+    /// transactions, until Dismiss.
+    void Attend(TableBackfill& backfill);
+    void Dismiss(const TableBackfill& backfill);
 
     /// To be called after every Poll; `drained`: nothing more is waiting at the source. Commits when that is
     /// due.
@@ -70,10 +72,13 @@ class StreamWriter final : public sdk::ChangeHandler {
     struct Route final {
         sdk::SchemaPtr schema;
         TableState* table = nullptr;
+        /// While the table's rows are being read.
+        TableBackfill* backfill = nullptr;
         /// A record of this schema was written: the table's state knows it.
         bool noted = false;
     };
     Route& RouteOf(const sdk::SchemaPtr& schema);
+    void ForgetRoutes();
     absl::Status CheckShape(const Route& route, const sdk::ChangeEvent& event);
     absl::Status WantCopy(TableState& table, std::string reason, const sdk::Position& position);
     absl::Status AtBoundary();
@@ -82,7 +87,7 @@ class StreamWriter final : public sdk::ChangeHandler {
     std::unordered_map<std::string, TableState*> tables_;
     std::unordered_map<const sdk::TableSchema*, Route> routes_;
     Route* last_route_ = nullptr;
-    TableBackfill* backfill_ = nullptr;
+    std::vector<TableBackfill*> backfills_;
     CopyReason why_copy_;
     std::optional<WantedCopy> wanted_copy_;
     /// A transaction ended with nothing of it left to commit: worth a commit of its own, so that waiters see

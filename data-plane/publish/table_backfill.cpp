@@ -19,6 +19,10 @@ using std::chrono::steady_clock;
 constexpr int64_t kChunkBytes = int64_t{8} << 20;
 constexpr int64_t kFirstRows = 5'000;
 constexpr int64_t kMostRows = 200'000;
+/// The next one is read while one waits for the stream.
+constexpr size_t kReadAhead = 2;
+/// Of changes that a chunk may not have seen.
+constexpr int64_t kWindowBytes = int64_t{64} << 20;
 /// A chunk's transaction keeps the source from cleaning up.
 constexpr milliseconds kLongRead{1'000};
 constexpr size_t kRepairsAtOnce = 100;
@@ -42,36 +46,45 @@ absl::StatusOr<std::unique_ptr<TableBackfill>> TableBackfill::Begin(const Surrou
                                                                     const sdk::SourceTable& table, TableState& state,
                                                                     std::unique_ptr<sdk::ChunkReader> reader,
                                                                     const sdk::SchemaPtr& now) {
-    ASSIGN_OR_RETURN(const sdk::Visibility seen, reader->Look());
-    std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, std::move(reader), seen));
+    ASSIGN_OR_RETURN(sdk::Sight sight, reader->Look());
+    std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, std::move(reader), sight));
     if (!state.backfill) {
-        backfill->begun_at_ = seen;
+        backfill->begun_at_ = std::move(sight.seen);
         RETURN_IF_ERROR(backfill->WriteMarker(now));
     }
     return backfill;
 }
 
 TableBackfill::TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
-                             std::unique_ptr<sdk::ChunkReader> reader, const sdk::Visibility& seen)
+                             std::unique_ptr<sdk::ChunkReader> reader, const sdk::Sight& sight)
     : surroundings_(surroundings),
       table_(table),
       state_(state),
-      window_(seen),
+      window_(sight),
       fetcher_(std::move(reader)),
       max_rows_(RowsFor(table.bytes, table.estimated_rows)),
       counted_(state.rows) {
     if (state.backfill) {
         window_.AddRepairs(state.backfill->repairs);
+        read_up_to_ = state.backfill->cursor;
+        bound_ = state.backfill->bound;
+        read_all_ = state.backfill->scanned;
     }
+}
+
+// Above every change sent before, and below every later one, whose commit record may begin at the end of the last.
+sdk::Position TableBackfill::NextPosition() {
+    return {surroundings_.writer.pending().end - 1, ++state_.backfill_seq};
 }
 
 absl::Status TableBackfill::WriteMarker(const sdk::SchemaPtr& schema) {
     TransactionWriter& writer = surroundings_.writer;
-    written_ = {writer.pending().end - 1, 0};
+    // Behind the rows of a copy that stands there, too.
+    state_.backfill_seq = std::max(state_.backfill_seq, state_.rows);
     sdk::ChangeEvent marker;
     marker.op = sdk::Op::kTruncate;
     marker.schema = schema;
-    marker.position = written_;
+    marker.position = NextPosition();
     marker.commit_time_us = NowMicros();
     marker.generation = writer.pending().generation;
     RETURN_IF_ERROR(writer.Write(marker, state_.topic));
@@ -87,8 +100,16 @@ absl::Status TableBackfill::WriteMarker(const sdk::SchemaPtr& schema) {
 }
 
 absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
+    if (done()) {
+        return absl::OkStatus();
+    }
     const size_t known = window_.repairs().size();
     window_.Observe(event);
+    if (window_.bytes() > kWindowBytes) {
+        return base::MakeError(absl::StatusCode::kUnavailable, "BACKFILL_WINDOW_FULL",
+                               base::Concat("reading ", table_.DisplayName(),
+                                            ": its changes came faster than a chunk of its rows; it is read again"));
+    }
     if (window_.repairs().size() == known) {
         return absl::OkStatus();
     }
@@ -97,11 +118,24 @@ absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
     return surroundings_.writer.WriteTableState(state_);
 }
 
+bool TableBackfill::MayAsk(steady_clock::time_point now) {
+    if (done() || fetcher_.on_its_way() || now < ask_from_ || !surroundings_.rate.Allows(now)) {
+        return false;
+    }
+    return read_all_ ? state_.backfill->scanned && ready_.empty() : ready_.size() < kReadAhead;
+}
+
 sdk::ChunkRequest TableBackfill::NextRequest() {
     sdk::ChunkRequest request{.after = {}, .bound = {}, .keys = {}, .max_rows = max_rows_, .max_bytes = kChunkBytes};
-    if (!state_.backfill->scanned) {
-        request.after = state_.backfill->cursor;
-        request.bound = state_.backfill->bound;
+    for (const int64_t limit : {surroundings_.rules.chunk_rows, surroundings_.rate.rows_at_once()}) {
+        request.max_rows = limit > 0 ? std::min(limit, request.max_rows) : request.max_rows;
+    }
+    if (const int64_t limit = surroundings_.rate.bytes_at_once(); limit > 0) {
+        request.max_bytes = std::min(limit, request.max_bytes);
+    }
+    if (!read_all_) {
+        request.after = read_up_to_;
+        request.bound = bound_;
         return request;
     }
     if (asked_keys_.empty()) {
@@ -116,18 +150,18 @@ sdk::ChunkRequest TableBackfill::NextRequest() {
     return request;
 }
 
-absl::Status TableBackfill::Tend() {
+absl::Status TableBackfill::Tend(bool may_read) {
+    RETURN_IF_ERROR(TakeAnswer());
     const auto now = steady_clock::now();
-    if (!ready_ && !fetcher_.on_its_way() && now >= ask_from_ && !done()) {
-        asked_at_ = now;
+    if (may_read && MayAsk(now)) {
+        window_.NoteAsked();
         fetcher_.Ask(NextRequest());
     }
-    RETURN_IF_ERROR(TakeAnswer());
     if (!surroundings_.writer.pending().mid_transaction) {
-        RETURN_IF_ERROR(OnBoundary());
+        RETURN_IF_ERROR(WriteReady());
     }
     // An idle source's stream stands still, and with it the chunk.
-    if (ready_ && surroundings_.writer.pending().end < ready_->high && now >= nudge_from_) {
+    if (!ready_.empty() && surroundings_.writer.pending().end < ready_.front().high && now >= nudge_from_) {
         nudge_from_ = now + kNudgeInterval;
         RETURN_IF_ERROR(surroundings_.source.Heartbeat());
     }
@@ -135,52 +169,77 @@ absl::Status TableBackfill::Tend() {
 }
 
 absl::Status TableBackfill::TakeAnswer() {
-    auto answer = ready_ ? std::nullopt : fetcher_.Take();
-    if (!answer) {
+    auto answer = fetcher_.Take();
+    if (!answer || std::exchange(in_vain_, false)) {
         return absl::OkStatus();
     }
-    if (!answer->ok()) {
-        const absl::Status& status = answer->status();
-        if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {
-            return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
-        }
-        if (base::ReasonOf(status) == "KEY_CHANGED") {
-            return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, "its key has other columns now");
-        }
-        ReadAgainIn(std::clamp(2 * pause_, milliseconds{1'000}, kLongestPause));
-        base::LogWarning("a chunk could not be read; it is tried again",
-                         {{"table", table_.DisplayName()}, base::LogField(status)});
-        return absl::OkStatus();
+    if (!answer->chunk.ok()) {
+        return TakeFailure(answer->chunk.status());
     }
-    ready_ = *std::move(*answer);
-    nudge_from_ = steady_clock::now() + kNudgeDelay;
+    sdk::Chunk& chunk = *answer->chunk;
+    surroundings_.rate.Spend(static_cast<int64_t>(chunk.rows.size()), chunk.rows.bytes(), steady_clock::now());
+    AdaptTo(chunk, answer->took);
+    if (!read_all_) {
+        if (bound_.empty()) {
+            bound_ = chunk.bound;
+        }
+        if (!chunk.last_key.empty()) {
+            read_up_to_ = chunk.last_key;
+        }
+        read_all_ = chunk.complete;
+    }
+    if (ready_.empty()) {
+        nudge_from_ = steady_clock::now() + kNudgeDelay;
+    }
+    ready_.push_back(std::move(chunk));
+    return absl::OkStatus();
+}
+
+absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
+    if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {
+        return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
+    }
+    if (base::ReasonOf(status) == "KEY_CHANGED") {
+        return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, "its key has other columns now");
+    }
+    pause_ = std::clamp(2 * pause_, milliseconds{1'000}, kLongestPause);
+    ask_from_ = steady_clock::now() + pause_;
+    base::LogWarning("a chunk could not be read; it is tried again",
+                     {{"table", table_.DisplayName()}, base::LogField(status)});
     return absl::OkStatus();
 }
 
 void TableBackfill::ReadAgainIn(milliseconds pause) {
-    ready_.reset();
+    ready_.clear();
+    in_vain_ = fetcher_.on_its_way();
+    read_up_to_ = state_.backfill->cursor;
+    read_all_ = state_.backfill->scanned;
     pause_ = pause;
     ask_from_ = steady_clock::now() + pause;
 }
 
 absl::Status TableBackfill::OnBoundary() {
     RETURN_IF_ERROR(TakeAnswer());
-    if (!ready_ || surroundings_.writer.pending().end < ready_->high) {
-        return absl::OkStatus();
+    return WriteReady();
+}
+
+absl::Status TableBackfill::WriteReady() {
+    while (!ready_.empty() && surroundings_.writer.pending().end >= ready_.front().high) {
+        ASSIGN_OR_RETURN(const bool usable, Judge(ready_.front()));
+        if (!usable) {
+            return absl::OkStatus();
+        }
+        pause_ = {};
+        sdk::Chunk chunk = std::move(ready_.front());
+        ready_.pop_front();
+        counts_.overtaken += window_.Resolve(chunk);
+        ++counts_.chunks;
+        MILLRACE_FAILPOINT("publish.before_chunk");
+        RETURN_IF_ERROR(WriteRows(chunk));
+        window_.Prune(chunk.seen);
+        RETURN_IF_ERROR(Advance(chunk));
+        MILLRACE_FAILPOINT("publish.after_chunk");
     }
-    ASSIGN_OR_RETURN(const bool usable, Judge(*ready_));
-    if (!usable) {
-        return absl::OkStatus();
-    }
-    pause_ = {};
-    sdk::Chunk chunk = *std::exchange(ready_, std::nullopt);
-    AdaptTo(chunk);
-    window_.Resolve(chunk);
-    MILLRACE_FAILPOINT("publish.before_chunk");
-    RETURN_IF_ERROR(WriteRows(chunk));
-    window_.Prune(chunk.seen);
-    RETURN_IF_ERROR(Advance(chunk, chunk.last_key));
-    MILLRACE_FAILPOINT("publish.after_chunk");
     return absl::OkStatus();
 }
 
@@ -210,24 +269,19 @@ absl::StatusOr<bool> TableBackfill::Judge(const sdk::Chunk& chunk) {
 
 absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     TransactionWriter& writer = surroundings_.writer;
-    // Above every change sent before, and below every later one, whose commit record may begin at the end of the last.
-    if (const uint64_t commit = writer.pending().end - 1; written_.commit != commit) {
-        written_ = {commit, 0};
-    }
     sdk::ChangeEvent event;
     event.op = sdk::Op::kRead;
     event.schema = chunk.schema;
     event.commit_time_us = NowMicros();
     event.generation = writer.pending().generation;
     for (size_t row = 0; row < chunk.rows.size(); ++row) {
-        ++written_.seq;
-        event.position = written_;
+        event.position = NextPosition();
         event.after = chunk.rows.Row(row);
         RETURN_IF_ERROR(writer.Write(event, state_.topic));
         MILLRACE_FAILPOINT("publish.after_chunk_row");
     }
     if (chunk.rows.size() > 0) {
-        NoteSchema(state_, chunk.schema, written_, surroundings_.recorder);
+        NoteSchema(state_, chunk.schema, event.position, surroundings_.recorder);
     }
     if (!state_.backfill->scanned) {
         state_.rows += chunk.rows.size();
@@ -235,22 +289,23 @@ absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     return absl::OkStatus();
 }
 
-absl::Status TableBackfill::Advance(const sdk::Chunk& chunk, const sdk::KeyTexts& last_key) {
+absl::Status TableBackfill::Advance(const sdk::Chunk& chunk) {
     BackfillState& progress = *state_.backfill;
     if (!progress.scanned) {
         if (progress.bound.empty()) {
             progress.bound = chunk.bound;
         }
-        if (!last_key.empty()) {
-            progress.cursor = last_key;
+        if (!chunk.last_key.empty()) {
+            progress.cursor = chunk.last_key;
         }
         progress.scanned = chunk.complete;
     } else if (chunk.complete) {
+        counts_.repaired += std::ssize(asked_keys_);
         window_.Repaired(asked_keys_);
         asked_keys_.clear();
         repaired_up_to_.clear();
     } else {
-        repaired_up_to_ = last_key;
+        repaired_up_to_ = chunk.last_key;
     }
     progress.repairs.assign(window_.repairs().begin(), window_.repairs().end());
     if (progress.scanned && progress.repairs.empty()) {
@@ -261,13 +316,12 @@ absl::Status TableBackfill::Advance(const sdk::Chunk& chunk, const sdk::KeyTexts
     return surroundings_.writer.WriteTableState(state_);
 }
 
-void TableBackfill::AdaptTo(const sdk::Chunk& chunk) {
+void TableBackfill::AdaptTo(const sdk::Chunk& chunk, steady_clock::duration took) {
     const auto rows = static_cast<int64_t>(chunk.rows.size());
     if (rows == 0) {
         return;
     }
     max_rows_ = RowsFor(chunk.rows.bytes(), rows);
-    const auto took = steady_clock::now() - asked_at_;
     if (took > kLongRead) {
         max_rows_ = std::max<int64_t>(1, std::min(max_rows_, rows * kLongRead / took));
     }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +12,7 @@
 #include "connectors/sdk/source.h"
 #include "data-plane/backfill/chunk_fetcher.h"
 #include "data-plane/backfill/chunk_window.h"
+#include "data-plane/backfill/rate_limit.h"
 #include "data-plane/publish/publisher.h"
 #include "data-plane/publish/transaction_writer.h"
 
@@ -27,6 +28,9 @@ class TableBackfill final {
         FactsBoard& board;
         base::Counter& rows;
         const events::Recorder& recorder;
+        const config::BackfillRules& rules;
+        /// Of all tables together.
+        backfill::RateLimit& rate;
     };
 
     /// Between two transactions. A table whose `state` has no backfill is begun: behind a truncate marker, with the shape
@@ -37,30 +41,45 @@ class TableBackfill final {
                                                                 const sdk::SchemaPtr& now);
 
     [[nodiscard]] TableState& state() { return state_; }
+    [[nodiscard]] const TableState& state() const { return state_; }
     /// Whether a change of the table is to be written: not what every chunk to come contains.
     [[nodiscard]] bool Wants(const sdk::ChangeEvent& event) const { return !begun_at_ || !begun_at_->Sees(event.xid); }
-    /// A change of the table was written.
+    /// A change of the table was written. Unavailable: more of them were to be remembered than there is room for; the next
+    /// session goes on.
     absl::Status Observe(const sdk::ChangeEvent& event);
     /// Between two transactions: writes the chunk that is there, once the stream is past it. Aborted, reason COPY_NEEDED, with
     /// why in the message: rows that were read already may have other values now.
     absl::Status OnBoundary();
-    /// To be called often: asks for the next chunk, and makes an idle source's stream move.
-    absl::Status Tend();
+    /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move.
+    absl::Status Tend(bool may_read);
     /// The table is copied.
     [[nodiscard]] bool done() const { return state_.copied; }
 
+    /// What this session did of it.
+    struct Counts final {
+        int64_t chunks = 0;
+        /// Rows that changes had overtaken as a whole.
+        int64_t overtaken = 0;
+        int64_t repaired = 0;
+    };
+    [[nodiscard]] const Counts& counts() const { return counts_; }
+
  private:
     TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
-                  std::unique_ptr<sdk::ChunkReader> reader, const sdk::Visibility& seen);
+                  std::unique_ptr<sdk::ChunkReader> reader, const sdk::Sight& sight);
 
+    [[nodiscard]] sdk::Position NextPosition();
     absl::Status WriteMarker(const sdk::SchemaPtr& schema);
+    [[nodiscard]] bool MayAsk(std::chrono::steady_clock::time_point now);
     absl::Status TakeAnswer();
+    absl::Status TakeFailure(const absl::Status& status);
     [[nodiscard]] sdk::ChunkRequest NextRequest();
+    absl::Status WriteReady();
     /// Whether the chunk can be written as it is.
     absl::StatusOr<bool> Judge(const sdk::Chunk& chunk);
     absl::Status WriteRows(sdk::Chunk& chunk);
-    absl::Status Advance(const sdk::Chunk& chunk, const sdk::KeyTexts& last_key);
-    void AdaptTo(const sdk::Chunk& chunk);
+    absl::Status Advance(const sdk::Chunk& chunk);
+    void AdaptTo(const sdk::Chunk& chunk, std::chrono::steady_clock::duration took);
     void ReadAgainIn(std::chrono::milliseconds pause);
     void ShowRows();
 
@@ -71,16 +90,21 @@ class TableBackfill final {
     std::optional<sdk::Visibility> begun_at_;
     backfill::ChunkWindow window_;
     backfill::ChunkFetcher fetcher_;
-    std::optional<sdk::Chunk> ready_;
+    /// Read and not written yet, in their order.
+    std::deque<sdk::Chunk> ready_;
+    /// What is on its way was asked for behind a chunk that is read again.
+    bool in_vain_ = false;
+    /// Where the next chunk begins: ahead of the cursor, which is behind the last chunk written.
+    sdk::KeyTexts read_up_to_;
+    sdk::KeyTexts bound_;
+    bool read_all_ = false;
     /// The keys that were asked for last, of a repair.
     std::vector<sdk::KeyTexts> asked_keys_;
     /// Of a repair that did not fit into one chunk.
     sdk::KeyTexts repaired_up_to_;
     int64_t max_rows_;
+    Counts counts_;
     uint64_t counted_ = 0;
-    /// Of the last row or marker written.
-    sdk::Position written_;
-    std::chrono::steady_clock::time_point asked_at_{};
     std::chrono::steady_clock::time_point ask_from_{};
     std::chrono::steady_clock::time_point nudge_from_{};
     std::chrono::milliseconds pause_{};

@@ -103,6 +103,25 @@ void TableSet::Postpone(const TableState& table, const absl::Status& why) {
                      {{"table", base::Concat(table.schema, ".", table.table)}, base::LogField(why)});
 }
 
+absl::Status TableSet::ForgetAll(TransactionWriter& writer, const events::Recorder& recorder) {
+    for (auto& [topic, state] : control_.tables) {
+        if (!state.published() && !state.held()) {
+            continue;
+        }
+        if (state.held()) {
+            recorder.Record({.type = events::EventType::kTableRecovered,
+                             .schema = state.schema,
+                             .table = state.table,
+                             .message = "the table is published again",
+                             .position = PositionText(writer.pending().end)});
+        }
+        state.Forget();
+        state.Release();
+        RETURN_IF_ERROR(writer.WriteTableState(state));
+    }
+    return absl::OkStatus();
+}
+
 absl::Status TableSet::ForgetLeft(TransactionWriter& writer) {
     std::set<std::string> selected;
     for (const sdk::SourceTable& table : listed_) {

@@ -61,6 +61,8 @@ class TableSet final {
         return !postponed_.empty() && now >= try_postponed_from_;
     }
 
+    /// What was copied in an earlier generation, or held, counts for nothing.
+    absl::Status ForgetAll(TransactionWriter& writer, const events::Recorder& recorder);
     /// Forgets the copies of tables that are not selected any more.
     absl::Status ForgetLeft(TransactionWriter& writer);
     /// Tables of refused topics are held, and the topics taken out of `refused` once that is durable.

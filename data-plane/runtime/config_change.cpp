@@ -23,6 +23,7 @@ ConfigChange CompareConfigs(const config::PipelineConfig& before, const config::
     const bool same = before.uid == after.uid && before.id == after.id && before.removed == after.removed &&
                       before.refused == after.refused && before.drop_columns == after.drop_columns &&
                       before.columns == after.columns && before.codec == after.codec &&
+                      before.backfill == after.backfill &&
                       before.selection.tables == after.selection.tables &&
                       before.selection.exclude == after.selection.exclude &&
                       before.selection.keys == after.selection.keys &&

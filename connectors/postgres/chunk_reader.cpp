@@ -1,6 +1,7 @@
 #include "connectors/postgres/chunk_reader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "connectors/postgres/copy_row_parser.h"
 #include "connectors/postgres/lsn.h"
+#include "connectors/postgres/replica.h"
 #include "connectors/postgres/session.h"
 #include "connectors/postgres/table_schema.h"
 
@@ -45,6 +47,7 @@ constexpr const char* kIdleTransactions = R"(
 SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND state = 'idle in transaction'
 UNION ALL SELECT transaction::text FROM pg_prepared_xacts)";
 
+constexpr std::chrono::milliseconds kReplayPatience{5000};
 /// Of the table in every query.
 constexpr std::string_view kAlias = "chunked";
 
@@ -89,13 +92,19 @@ absl::StatusOr<std::vector<ChunkKeyColumn>> ChunkKey(base::PqConnection& session
 }
 
 absl::StatusOr<std::unique_ptr<ChunkReader>> ChunkReader::Open(const base::PqParameters& parameters,
+                                                               const std::optional<base::PqParameters>& replica,
                                                                const sdk::SourceTable& table) {
     ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> session, ConnectSession(parameters));
     ASSIGN_OR_RETURN(std::vector<ChunkKeyColumn> key, ChunkKey(*session, table));
     if (key.empty()) {
         return nullptr;
     }
-    return std::unique_ptr<ChunkReader>(new ChunkReader(std::move(session), table, std::move(key)));
+    if (replica) {
+        ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> second, ConnectSession(*replica));
+        RETURN_IF_ERROR(CheckReplica(*session, *second));
+        session = std::move(second);
+    }
+    return std::unique_ptr<ChunkReader>(new ChunkReader(std::move(session), replica.has_value(), table, std::move(key)));
 }
 
 // In this order: a transaction gives up the lock on its own id after others see its effects, so whatever the snapshot does not
@@ -103,6 +112,11 @@ absl::StatusOr<std::unique_ptr<ChunkReader>> ChunkReader::Open(const base::PqPar
 // session does may be hidden from ours.
 absl::StatusOr<sdk::Sight> ChunkReader::Look() {
     sdk::Sight sight;
+    if (replica_) {
+        // What is replayed is visible, and a chunk waits until its beginning is.
+        ASSIGN_OR_RETURN(sight.seen, Snapshot());
+        return sight;
+    }
     ASSIGN_OR_RETURN(const std::set<uint32_t> running, TransactionIds(kRunningTransactions));
     ASSIGN_OR_RETURN(sight.seen, Snapshot());
     ASSIGN_OR_RETURN(const std::set<uint32_t> idle, TransactionIds(kIdleTransactions));
@@ -133,6 +147,9 @@ absl::StatusOr<sdk::Visibility> ChunkReader::Snapshot() {
 }
 
 absl::StatusOr<sdk::Chunk> ChunkReader::Read(const sdk::ChunkRequest& request) {
+    if (replica_) {
+        RETURN_IF_ERROR(AwaitReplay(*session_, request.not_before, kReplayPatience));
+    }
     absl::StatusOr<sdk::Chunk> chunk = ReadInTransaction(request);
     if (session_->healthy()) {
         // Nothing was written; one that was cut short has failed anyway.

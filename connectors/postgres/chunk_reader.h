@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -32,8 +33,10 @@ absl::StatusOr<std::vector<ChunkKeyColumn>> ChunkKey(base::PqConnection& session
 
 class ChunkReader final : public sdk::ChunkReader {
  public:
-    /// nullptr when the table has no ChunkKey.
+    /// Rows are read from the replica if there is one. nullptr when the table has no ChunkKey. FailedPrecondition, reason
+    /// REPLICA_OTHER.
     static absl::StatusOr<std::unique_ptr<ChunkReader>> Open(const base::PqParameters& parameters,
+                                                             const std::optional<base::PqParameters>& replica,
                                                              const sdk::SourceTable& table);
 
     absl::StatusOr<sdk::Sight> Look() override;
@@ -41,8 +44,8 @@ class ChunkReader final : public sdk::ChunkReader {
     void Cancel() override { session_->Cancel(); }
 
  private:
-    ChunkReader(std::unique_ptr<base::PqConnection> session, sdk::SourceTable table, std::vector<ChunkKeyColumn> key)
-        : session_(std::move(session)), table_(std::move(table)), key_(std::move(key)) {}
+    ChunkReader(std::unique_ptr<base::PqConnection> session, bool replica, sdk::SourceTable table, std::vector<ChunkKeyColumn> key)
+        : session_(std::move(session)), replica_(replica), table_(std::move(table)), key_(std::move(key)) {}
 
     absl::StatusOr<sdk::Visibility> Snapshot();
     absl::StatusOr<std::set<uint32_t>> TransactionIds(const char* query);
@@ -58,6 +61,7 @@ class ChunkReader final : public sdk::ChunkReader {
     [[nodiscard]] std::string Condition(const sdk::ChunkRequest& request) const;
 
     std::unique_ptr<base::PqConnection> session_;
+    const bool replica_;
     const sdk::SourceTable table_;
     const std::vector<ChunkKeyColumn> key_;
 };

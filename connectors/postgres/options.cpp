@@ -49,6 +49,13 @@ std::vector<sdk::OptionSpec> ConnectionOptions() {
     };
 }
 
+std::vector<sdk::OptionSpec> SourceOptions() {
+    return {{.name = "replica_host",
+             .documentation = "As a source: a streaming replica of the server, from which rows that existed before are read in "
+                              "chunks, with the same role and database. Changes come from the server itself."},
+            {.name = "replica_port", .kind = sdk::OptionSpec::Kind::kInteger, .documentation = "TCP port of the replica; that of the server when left out."}};
+}
+
 base::PqParameters ConnectionParameters(const sdk::Options& options) {
     base::PqParameters parameters;
     const auto pass = [&](const char* option, const char* keyword) {

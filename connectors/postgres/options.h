@@ -12,6 +12,9 @@ namespace millrace::postgres {
 /// Where the server is, who we are there, and how the connection is protected.
 std::vector<sdk::OptionSpec> ConnectionOptions();
 
+/// What only a source takes.
+std::vector<sdk::OptionSpec> SourceOptions();
+
 /// `options` have passed CheckOptions. Adds nothing that they do not say; does not connect.
 base::PqParameters ConnectionParameters(const sdk::Options& options);
 

@@ -14,8 +14,8 @@ void Register(sdk::ConnectorRegistry& registry) {
     connector.documentation = "PostgreSQL 12 or newer.";
     connector.url_schemes = {"postgres", "postgresql"};
     connector.options = ConnectionOptions();
-    for (const sdk::OptionSpec& option : DestinationOptions()) {
-        connector.options.push_back(option);
+    for (const auto& options : {SourceOptions(), DestinationOptions()}) {
+        connector.options.insert(connector.options.end(), options.begin(), options.end());
     }
     connector.make_source = MakeSource;
     connector.make_destination = MakeDestination;

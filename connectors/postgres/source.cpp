@@ -20,6 +20,7 @@
 #include "connectors/postgres/options.h"
 #include "connectors/postgres/preflight.h"
 #include "connectors/postgres/publication.h"
+#include "connectors/postgres/replica.h"
 #include "connectors/postgres/replication_stream.h"
 #include "connectors/postgres/session.h"
 #include "connectors/postgres/slot.h"
@@ -58,11 +59,15 @@ absl::Status NotOpen(std::string_view what) {
 
 class PostgresSource final : public sdk::Source {
  public:
-    PostgresSource(base::PqParameters parameters, const std::string& stream)
-        : parameters_(std::move(parameters)), names_(NamesFor(stream)) {}
+    PostgresSource(base::PqParameters parameters, std::optional<base::PqParameters> replica, const std::string& stream)
+        : parameters_(std::move(parameters)), replica_(std::move(replica)), names_(NamesFor(stream)) {}
 
     sdk::Findings Preflight(const sdk::TableSelection& selection) override {
-        return RunPreflight(parameters_, names_, selection);
+        sdk::Findings findings = RunPreflight(parameters_, names_, selection);
+        if (replica_) {
+            findings.push_back(ReplicaFinding(parameters_, *replica_));
+        }
+        return findings;
     }
     absl::StatusOr<std::vector<sdk::SourceTable>> ListTables(const sdk::TableSelection& selection) override;
     absl::StatusOr<std::vector<std::vector<std::string>>> ListColumns(
@@ -93,7 +98,7 @@ class PostgresSource final : public sdk::Source {
         return !key.empty();
     }
     absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> OpenChunks(const sdk::SourceTable& table) override {
-        return ChunkReader::Open(parameters_, table);
+        return ChunkReader::Open(parameters_, replica_, table);
     }
     absl::Status EndCopy() override;
 
@@ -121,6 +126,7 @@ class PostgresSource final : public sdk::Source {
     absl::Status HandleFrame(const Frame& frame, sdk::ChangeHandler& handler);
 
     base::PqParameters parameters_;
+    const std::optional<base::PqParameters> replica_;
     ObjectNames names_;
     /// Table → the unique index that the user chose as its key.
     std::unordered_map<uint64_t, std::string> key_indexes_;
@@ -427,7 +433,7 @@ absl::Status PostgresSource::Remove() {
 
 absl::StatusOr<std::unique_ptr<sdk::Source>> MakeSource(const sdk::Options& options,
                                                         const std::string& stream) {
-    return std::make_unique<PostgresSource>(ConnectionParameters(options), stream);
+    return std::make_unique<PostgresSource>(ConnectionParameters(options), ReplicaParameters(options), stream);
 }
 
 }  // namespace millrace::postgres

@@ -69,6 +69,8 @@ struct ChunkRequest final {
     /// The chunk ends at whichever comes first, with one row at least.
     int64_t max_rows = 1;
     int64_t max_bytes = 1;
+    /// The snapshot is one that contains everything committed below this position of the log.
+    uint64_t not_before = 0;
 };
 
 /// A look at the source without reading anything.

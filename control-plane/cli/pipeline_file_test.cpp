@@ -46,6 +46,22 @@ TEST(PipelineFile, ReadsEveryField) {
     EXPECT_TRUE(file->paused);
 }
 
+TEST(PipelineFile, ReadsBackfillRules) {
+    const auto text = [](const std::string& rules) {
+        return "name: shop\nsource: {url: a}\ndestination: {url: b}\nbackfill: {" + rules + "}\n";
+    };
+    const auto file = ParsePipelineFile(
+        "shop.yaml", text("connections: 2, chunk_rows: 100, rows_per_second: 5000, bytes_per_second: 1000000"));
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ(file->backfill_connections, 2);
+    EXPECT_EQ(file->backfill_chunk_rows, 100);
+    EXPECT_EQ(file->backfill_rows_per_second, 5000);
+    EXPECT_EQ(file->backfill_bytes_per_second, 1000000);
+    for (const char* bad : {"connections: -1", "connections: 33", "chunk_rows: -5", "rows: 5", "chunk_rows: many"}) {
+        EXPECT_FALSE(ParsePipelineFile("shop.yaml", text(bad)).ok()) << bad;
+    }
+}
+
 TEST(PipelineFile, ReadsColumnRules) {
     const auto file = ParsePipelineFile("shop.yaml", R"(
 name: shop

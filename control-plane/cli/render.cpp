@@ -52,6 +52,7 @@ ordered_json TableJson(const v1::TableStatus& table) {
             {"lag_records", table.lag_records()},
             {"rows", table.rows_applied()},
             {"rows_copied", table.rows_copied()},
+            {"rows_estimated", table.rows_estimated()},
             {"dead_letters", table.dead_letters()},
             {"pending_drops",
              std::vector<std::string>(table.pending_drops().begin(), table.pending_drops().end())},
@@ -134,6 +135,17 @@ std::string StateWord(v1::PipelineStatus::State state) {
                : Lower(v1::PipelineStatus::State_Name(state).substr(6));
 }
 
+std::string StateText(const v1::TableStatus& table) {
+    std::string text = StateWord(table.state());
+    if (table.state() == v1::TableStatus::STATE_COPYING && table.rows_copied() > 0) {
+        text += ", " + HumanCount(table.rows_copied()) + " rows read";
+        if (table.rows_estimated() > table.rows_copied()) {
+            text += " of about " + HumanCount(table.rows_estimated());
+        }
+    }
+    return text;
+}
+
 std::string StateWord(v1::TableStatus::State state) {
     return state == v1::TableStatus::STATE_UNSPECIFIED ? "unknown"
                                                        : Lower(v1::TableStatus::State_Name(state).substr(6));
@@ -192,7 +204,7 @@ std::string RenderPipelineStatus(const v1::Pipeline& pipeline) {
     for (const v1::TableStatus& table : status.tables()) {
         rows.push_back(
             {"  " + table.schema() + "." + table.table() + (table.append_only() ? " (append)" : ""),
-             StateWord(table.state()), HumanCount(table.rows_applied()),
+             StateText(table), HumanCount(table.rows_applied()),
              table.dead_letters() == 0 ? "" : HumanCount(table.dead_letters()), Seconds(table.lag_seconds()),
              HumanBytes(table.lag_bytes()), table.worker_id(), WithRemedy(table.error(), table.remedy())});
     }

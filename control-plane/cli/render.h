@@ -15,6 +15,8 @@ std::string RenderTable(const std::vector<std::vector<std::string>>& rows);
 /// "live", "copying", …
 std::string StateWord(v1::PipelineStatus::State state);
 std::string StateWord(v1::TableStatus::State state);
+/// With how far its copy is.
+std::string StateText(const v1::TableStatus& table);
 
 /// Last component of a resource name.
 std::string IdOf(const std::string& resource_name);

@@ -56,7 +56,7 @@ std::string RenderTables(const v1::PipelineStatus& status) {
     std::vector<std::vector<std::string>> rows{
         {"TABLE", "STATE", "ROWS", "BEHIND", "HELD AT", "DROPS PENDING", "WORKER", "ERROR"}};
     for (const v1::TableStatus& table : status.tables()) {
-        rows.push_back({table.schema() + "." + table.table(), StateWord(table.state()),
+        rows.push_back({table.schema() + "." + table.table(), StateText(table),
                         HumanCount(table.rows_applied()), HumanBytes(table.lag_bytes()),
                         OffsetRange(table.held_first_offset(), table.held_next_offset()),
                         absl::StrJoin(table.pending_drops(), ", "), table.worker_id(),

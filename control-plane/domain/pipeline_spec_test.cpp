@@ -68,6 +68,14 @@ TEST(PipelineSpec, RefusesWhatCannotRun) {
     spec = Spec();
     spec.mutable_flush()->set_rows(-1);
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "FLUSH_INVALID");
+    for (const int connections : {-1, 33}) {
+        spec = Spec();
+        spec.mutable_backfill()->set_connections(connections);
+        EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "BACKFILL_INVALID") << connections;
+    }
+    spec = Spec();
+    spec.mutable_backfill()->set_rows_per_second(-1);
+    EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "BACKFILL_INVALID");
     spec = Spec();
     spec.set_refused_values(static_cast<v1::PipelineSpec::RefusedValues>(99));
     EXPECT_EQ(base::ReasonOf(CheckPipelineSpec(spec)), "REFUSED_VALUES_INVALID");

@@ -178,6 +178,18 @@ TEST_F(StatusTest, TablesThatOnlyThePublisherKnowsAreWaiting) {
     EXPECT_EQ(status.reason(), "TABLES_WAITING");
 }
 
+TEST_F(StatusTest, ATableIsCopyingWhileAnotherWorkerReadsItsRows) {
+    Add("w1", std::string(kStreaming) +
+                  "tables { schema: 's' table: 't' state: STATE_COPYING rows_copied: 5 rows_estimated: 9 }")
+        .role = "publisher";
+    Add("w2", "tables { schema: 's' table: 't' state: STATE_LIVE worker_id: 'w2' }").role = "consumer";
+    const Status status = Derive();
+    EXPECT_EQ(status.state(), Status::STATE_COPYING);
+    EXPECT_EQ(status.tables(0).state(), v1::TableStatus::STATE_COPYING);
+    EXPECT_EQ(status.tables(0).worker_id(), "w2");
+    EXPECT_EQ(status.tables(0).rows_estimated(), 9);
+}
+
 TEST_F(StatusTest, CountsTablesThatNobodyNamesYetAsWaiting) {
     Add("w1", "publisher { state: STATE_STREAMING tables_total: 3 }");
     EXPECT_EQ(Derive().state(), Status::STATE_COPYING);

@@ -18,6 +18,9 @@ struct Merged {
     /// The publisher's entry of a table that it holds: what it holds never reaches the consumer.
     std::optional<v1::TableStatus> held;
     int64_t rows_copied = 0;
+    int64_t rows_estimated = 0;
+    /// The publisher reads its rows still, whatever its owner has applied.
+    bool copying = false;
 };
 
 /// Whether the entry comes from the consumer that applies the table, not from a publisher that only knows of
@@ -35,6 +38,7 @@ bool IsFromOwner(const v1::TableStatus& table, const WorkerReport& worker) {
 
 void Take(const v1::TableStatus& table, const WorkerReport& worker, bool fresh, Merged& merged) {
     merged.rows_copied = std::max(merged.rows_copied, table.rows_copied());
+    merged.rows_estimated = std::max(merged.rows_estimated, table.rows_estimated());
     if (table.publisher_holds()) {
         if (fresh) {
             merged.held = table;
@@ -44,6 +48,7 @@ void Take(const v1::TableStatus& table, const WorkerReport& worker, bool fresh, 
     if (!IsFromOwner(table, worker)) {
         merged.published = table;
         merged.published_now = merged.published_now || fresh;
+        merged.copying = merged.copying || (fresh && table.state() == v1::TableStatus::STATE_COPYING);
         return;
     }
     if (!merged.has_owner || worker.facts_at > merged.owned_at) {
@@ -70,7 +75,11 @@ v1::TableStatus Resolve(Merged merged, absl::Time fresh_after) {
         table = std::move(merged.has_owner ? merged.owned : merged.published);
         table.set_state(v1::TableStatus::STATE_UNKNOWN);
     }
+    if (merged.copying && table.state() == v1::TableStatus::STATE_LIVE) {
+        table.set_state(v1::TableStatus::STATE_COPYING);
+    }
     table.set_rows_copied(std::max(table.rows_copied(), merged.rows_copied));
+    table.set_rows_estimated(std::max(table.rows_estimated(), merged.rows_estimated));
     return table;
 }
 

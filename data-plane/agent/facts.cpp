@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -164,6 +165,7 @@ void AddCopyState(const publish::TableFacts& facts, v1::TableStatus* proto) {
     proto->set_table(facts.table);
     proto->set_append_only(facts.append_only);
     proto->set_rows_copied(facts.rows_copied);
+    proto->set_rows_estimated(std::max<int64_t>(0, facts.rows_estimated));
     if (!facts.held.ok()) {
         ShowHeld(facts.held, proto);
         return;

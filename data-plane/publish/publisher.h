@@ -32,6 +32,8 @@ struct TableFacts final {
     bool append_only = false;
     bool copied = false;
     int64_t rows_copied = 0;
+    /// As the source believes; -1: it cannot say.
+    int64_t rows_estimated = -1;
     /// OK, or why nothing is published of it until a resync.
     absl::Status held;
 };

@@ -62,6 +62,7 @@ TableBackfill::TableBackfill(const Surroundings& surroundings, const sdk::Source
       state_(state),
       window_(sight),
       fetcher_(std::move(reader)),
+      tracked_from_(surroundings.writer.pending().end),
       max_rows_(RowsFor(table.bytes, table.estimated_rows)),
       counted_(state.rows) {
     if (state.backfill) {
@@ -126,7 +127,7 @@ bool TableBackfill::MayAsk(steady_clock::time_point now) {
 }
 
 sdk::ChunkRequest TableBackfill::NextRequest() {
-    sdk::ChunkRequest request{.after = {}, .bound = {}, .keys = {}, .max_rows = max_rows_, .max_bytes = kChunkBytes};
+    sdk::ChunkRequest request{.max_rows = max_rows_, .max_bytes = kChunkBytes, .not_before = tracked_from_};
     for (const int64_t limit : {surroundings_.rules.chunk_rows, surroundings_.rate.rows_at_once()}) {
         request.max_rows = limit > 0 ? std::min(limit, request.max_rows) : request.max_rows;
     }

@@ -90,6 +90,8 @@ class TableBackfill final {
     std::optional<sdk::Visibility> begun_at_;
     backfill::ChunkWindow window_;
     backfill::ChunkFetcher fetcher_;
+    /// Changes committed below this position have gone by unobserved.
+    const uint64_t tracked_from_;
     /// Read and not written yet, in their order.
     std::deque<sdk::Chunk> ready_;
     /// What is on its way was asked for behind a chunk that is read again.

@@ -187,6 +187,7 @@ void TableSet::ShowOn(FactsBoard& board) {
                          .append_only = table.key.empty(),
                          .copied = state.copied && control_.position.streaming,
                          .rows_copied = static_cast<int64_t>(state.rows),
+                         .rows_estimated = table.estimated_rows,
                          .held = WhyNotPublished(state)});
     }
     board.Update([&](PublisherFacts& shown) { shown.tables = std::move(facts); });

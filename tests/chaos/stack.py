@@ -34,6 +34,8 @@ class ChaosStack(Millrace):
     def __init__(self, destination, workers):
         super().__init__()
         self.destination_type = destination
+        # 0: as many as fit, so that small tables are copied under a snapshot.
+        self.chunk_rows = 0
         self.workers = workers
         self.duckdb_file = self.folder / "chaos.duckdb"
         self.proxies = Proxies()
@@ -94,7 +96,7 @@ class ChaosStack(Millrace):
         target = f"duckdb://{self.duckdb_file}"
         if self.destination_type == "postgres":
             target = f"postgres://postgres:{self.password}@127.0.0.1:{self.ports['worker-destination']}/{DATABASE}"
-        self.replicate(PIPELINE, source, target, "--no-wait")
+        self.apply(PIPELINE, source, target, *([f"backfill: {{chunk_rows: {self.chunk_rows}}}"] if self.chunk_rows else []))
 
     def family(self, name):
         """The process of that name and, of a database server, its children."""

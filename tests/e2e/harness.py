@@ -191,6 +191,12 @@ class Millrace:
     def replicate(self, name, source, destination, *arguments, **kwargs):
         return self.cli("replicate", "--name", name, "--source", source, "--destination", destination, *arguments, **kwargs)
 
+    def apply(self, name, source, destination, *more, **kwargs):
+        """The pipeline as a file, with further lines; does not wait for the first copy."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text("\n".join([f"name: {name}", f"source: {{url: '{source}'}}", f"destination: {{url: '{destination}'}}", *more]) + "\n")
+        return self.cli("apply", "-f", path, **kwargs)
+
     def wait(self, name, goal="caught-up", timeout="120s"):
         return self.cli("wait", name, "--for", goal, "--timeout", timeout)
 

@@ -14,6 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         fuzz::Require(std::isfinite(file->flush_seconds) && file->flush_seconds >= 0 &&
                           file->flush_seconds < 1e9 && file->flush_rows >= 0 && file->flush_bytes >= 0,
                       "flush limits are numbers that can be sent");
+        fuzz::Require(file->backfill_connections >= 0 && file->backfill_connections <= 32 && file->backfill_chunk_rows >= 0 &&
+                          file->backfill_rows_per_second >= 0 && file->backfill_bytes_per_second >= 0,
+                      "backfill limits are numbers that can be sent");
     } else {
         fuzz::Require(file.status().code() == absl::StatusCode::kInvalidArgument,
                       "a bad file is InvalidArgument");

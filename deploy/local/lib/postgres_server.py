@@ -96,6 +96,15 @@ def start(stack, port, name="postgres", password=None, settings=None):
     processes.wait_for(ready, 60, "PostgreSQL", process, log)
 
 
+def start_replica(stack, port, primary_port, name, password, settings=None):
+    """A streaming replica of the server at `primary_port`, made from a base backup of it."""
+    data = data_folder(stack, name) / "data"
+    if not (data / "PG_VERSION").exists():
+        _run([binaries() / "pg_basebackup", "-D", data, "-h", "127.0.0.1", "-p", primary_port, "-U", "postgres", "-R", "-X", "stream", "-c", "fast"],
+             env={**os.environ, "PGPASSWORD": password})
+    start(stack, port, name=name, password=password, settings=settings)
+
+
 def remove(stack, name="postgres"):
     """Deletes the data of a stopped server."""
     folder = stack.state["folders"].pop(name, None)

@@ -1,0 +1,145 @@
+"""Rows that existed before are read in chunks while their table is written; see docs/backfill.md."""
+
+import os
+import pathlib
+import subprocess
+import threading
+import time
+
+from harness import FULL, eventually
+import postgres_server
+import processes
+
+CHAOS = pathlib.Path(__file__).resolve().parents[1] / "chaos"
+
+
+def run(script, *arguments):
+    done = subprocess.run([CHAOS / script, *map(str, arguments)], capture_output=True, text=True, env=os.environ, timeout=3600)
+    print(done.stdout + done.stderr)
+    return done
+
+
+def test_hot_rows_come_out_right():
+    assert run("backfill", "--seed", "1..20" if FULL else "1..2").returncode == 0
+
+
+def test_hot_rows_come_out_right_while_commits_wait_for_an_absent_standby():
+    assert run("backfill", "--absent-standby", "--seed", "1..20" if FULL else "1").returncode == 0
+
+
+def test_a_copy_survives_its_worker():
+    arguments = () if FULL else ("--tables", "3", "--rows", "60000", "--kills", "5", "--rate", "300")
+    assert run("backfill-kills", *arguments).returncode == 0
+
+
+def make_table(millrace, name, rows):
+    for server in ("source", "destination"):
+        millrace.create_database(server, name)
+    millrace.sql("source", name, "CREATE TABLE items (id bigint PRIMARY KEY, v int NOT NULL, big text); ALTER TABLE items ALTER big SET STORAGE EXTERNAL")
+    millrace.sql("source", name, f"INSERT INTO items SELECT g, 0, repeat(md5(g::text), 80) FROM generate_series(1, {rows}) g")
+
+
+def equal(millrace, name):
+    query = "SELECT id, v, md5(big) FROM items"
+    assert millrace.rows("source", name, query) == millrace.rows("destination", name, query)
+
+
+class Writer(threading.Thread):
+    """Updates without the large value, moves of keys, deletes and inserts, as fast as they go."""
+
+    def __init__(self, millrace, name, rows):
+        super().__init__(daemon=True)
+        self.millrace, self.name, self.rows = millrace, name, rows
+        self.ended = threading.Event()
+        self.failure = None
+
+    def run(self):
+        import random
+        rng = random.Random(1)
+        try:
+            connection = self.millrace.connect("source", self.name)
+            with connection.cursor() as cursor:
+                while not self.ended.is_set():
+                    a, b = rng.randint(1, self.rows), rng.randint(1, self.rows + 200)
+                    cursor.execute(rng.choice((
+                        f"UPDATE items SET v = v + 1 WHERE id = {a}", f"UPDATE items SET v = v + 1, big = 'short' WHERE id = {a}",
+                        f"DELETE FROM items WHERE id = {a}",
+                        f"INSERT INTO items VALUES ({a}, 0, 'put') ON CONFLICT (id) DO UPDATE SET v = items.v + 1",
+                        f"UPDATE items SET id = {b}, v = v + 1 WHERE id = {a} AND NOT EXISTS (SELECT 1 FROM items WHERE id = {b})")))
+            connection.close()
+        except Exception as error:  # noqa: BLE001: the test must learn of it
+            self.failure = error
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+        assert self.failure is None, self.failure
+
+
+def test_chunks_are_read_from_a_replica_that_is_behind(millrace):
+    name, rows = "replica", 5000
+    make_table(millrace, name, rows)
+    millrace.ports["replica"] = processes.free_port()
+    postgres_server.start_replica(millrace.stack, millrace.ports["replica"], millrace.ports["source"], "replica", millrace.password,
+                                  {"recovery_min_apply_delay": "300ms", "hot_standby_feedback": "on"})
+    writer = Writer(millrace, name, rows)
+    writer.start()
+    seen = set()
+
+    def watch():
+        connection = millrace.connect("replica")
+        with connection.cursor() as cursor:
+            while not writer.ended.is_set():
+                cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'millrace' AND datname = %s", (name,))
+                seen.update(pid for (pid,) in cursor.fetchall())
+                time.sleep(0.01)
+        connection.close()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    url = millrace.url("source", name)
+    path = millrace.folder / "replica.yaml"
+    path.write_text(f"""
+name: {name}
+source:
+  url: {url}
+  options: {{replica_host: 127.0.0.1, replica_port: "{millrace.ports['replica']}"}}
+destination: {{url: '{millrace.url("destination", name)}'}}
+backfill: {{chunk_rows: 250}}
+""")
+    millrace.cli("apply", "-f", path)
+    eventually(lambda: [t["state"] for t in millrace.status(name)["tables"]] == ["live"], 120, "copied")
+    writer.stop()
+    watcher.join()
+    assert seen, "nobody of ours was seen at the replica"
+    millrace.wait(name)
+    equal(millrace, name)
+
+
+def test_a_server_that_is_no_replica_is_refused(millrace):
+    make_table(millrace, "norep", 10)
+    path = millrace.folder / "norep.yaml"
+    path.write_text(f"""
+name: norep
+source:
+  url: {millrace.url("source", "norep")}
+  options: {{replica_host: 127.0.0.1, replica_port: "{millrace.ports['destination']}"}}
+destination: {{url: '{millrace.url("destination", "norep")}'}}
+""")
+    done = millrace.cli("apply", "-f", path, check=False)
+    assert done.returncode != 0
+    assert "is a replica of another one" in done.stdout + done.stderr
+
+
+def test_a_rate_is_kept_and_shown(millrace):
+    name, rows = "rate", 4000
+    make_table(millrace, name, rows)
+    began = time.monotonic()
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {rows_per_second: 500}")
+    table = eventually(lambda: next((t for t in millrace.status(name)["tables"] if t["state"] == "copying" and 0 < t["rows_copied"] < rows), None), 30, "copying")
+    assert table["rows_estimated"] == 0 or abs(table["rows_estimated"] - rows) < rows
+    assert "copying, " in millrace.cli("status", name).stdout
+    millrace.wait(name)
+    took = time.monotonic() - began
+    assert took > (rows - 1000) / 500, f"{rows} rows in {took:.1f} s"
+    equal(millrace, name)

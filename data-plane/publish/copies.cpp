@@ -164,7 +164,7 @@ absl::Status Copies::Queue(const sdk::SourceTable& table) {
 
 absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
     for (auto one = going_on_.begin(); one != going_on_.end();) {
-        if ((*one)->done()) {
+        if ((*one)->durable()) {
             End(stream, **one);
             one = going_on_.erase(one);
         } else {
@@ -191,8 +191,9 @@ absl::Status Copies::TendOne(TableBackfill& backfill, bool may_read) {
     return tended;
 }
 
-void Copies::End(StreamWriter& stream, const TableBackfill& backfill) {
+void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
     stream.Dismiss(backfill);
+    backfill.ShowCopied();
     const TableState& state = backfill.state();
     RecordOf(state, EventType::kCopyFinished, base::Concat(state.rows, " rows copied"), surroundings_.writer.pending().end);
     base::LogInfo("table copied", {{"table", base::Concat(state.schema, ".", state.table)},

@@ -77,7 +77,7 @@ class Copies final {
     absl::Status Queue(const sdk::SourceTable& table);
     absl::Status BeginNext(StreamWriter& stream);
     absl::Status TendOne(TableBackfill& backfill, bool may_read);
-    void End(StreamWriter& stream, const TableBackfill& backfill);
+    void End(StreamWriter& stream, TableBackfill& backfill);
     void RecordWhyAnew(const sdk::SourceTable& table, const TableState& state) const;
     void RecordAnew(const TableState& table, const std::string& reason, const sdk::Position& position) const;
     void RecordOf(const TableState& table, events::EventType type, std::string message, uint64_t at) const;

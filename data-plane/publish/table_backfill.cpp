@@ -312,8 +312,9 @@ absl::Status TableBackfill::Advance(const sdk::Chunk& chunk) {
     if (progress.scanned && progress.repairs.empty()) {
         state_.backfill.reset();
         state_.copied = true;
+        done_at_ = steady_clock::now();
     }
-    ShowRows();
+    Show(/*copied=*/false);
     return surroundings_.writer.WriteTableState(state_);
 }
 
@@ -328,14 +329,18 @@ void TableBackfill::AdaptTo(const sdk::Chunk& chunk, steady_clock::duration took
     }
 }
 
-void TableBackfill::ShowRows() {
+void TableBackfill::ShowCopied() {
+    Show(/*copied=*/true);
+}
+
+void TableBackfill::Show(bool copied) {
     surroundings_.rows.Add(static_cast<double>(state_.rows - counted_));
     counted_ = state_.rows;
     surroundings_.board.Update([&](PublisherFacts& facts) {
         for (TableFacts& table : facts.tables) {
             if (table.topic == state_.topic) {
                 table.rows_copied = static_cast<int64_t>(state_.rows);
-                table.copied = state_.copied;
+                table.copied = copied;
                 table.append_only = false;
             }
         }

@@ -52,8 +52,12 @@ class TableBackfill final {
     absl::Status OnBoundary();
     /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move.
     absl::Status Tend(bool may_read);
-    /// The table is copied.
+    /// All of its rows are written.
     [[nodiscard]] bool done() const { return state_.copied; }
+    /// And in Kafka for good.
+    [[nodiscard]] bool durable() const { return done() && surroundings_.writer.last_commit() > done_at_; }
+    /// Tells that the table is copied.
+    void ShowCopied();
 
     /// What this session did of it.
     struct Counts final {
@@ -81,7 +85,7 @@ class TableBackfill final {
     absl::Status Advance(const sdk::Chunk& chunk);
     void AdaptTo(const sdk::Chunk& chunk, std::chrono::steady_clock::duration took);
     void ReadAgainIn(std::chrono::milliseconds pause);
-    void ShowRows();
+    void Show(bool copied);
 
     const Surroundings surroundings_;
     const sdk::SourceTable table_;
@@ -107,6 +111,7 @@ class TableBackfill final {
     int64_t max_rows_;
     Counts counts_;
     uint64_t counted_ = 0;
+    std::chrono::steady_clock::time_point done_at_{};
     std::chrono::steady_clock::time_point ask_from_{};
     std::chrono::steady_clock::time_point nudge_from_{};
     std::chrono::milliseconds pause_{};

@@ -35,10 +35,14 @@ class TopicChecks:
         self.last = {}
         self.xids = defaultdict(set)
         self.marks = defaultdict(Counter)
+        # Those that came as rows that existed before: a chunk holds what its snapshot saw, also of what had been streamed.
+        self.read_marks = defaultdict(Counter)
         self.records = 0
         self.durable_end = 0
         self.streaming = False
         self.streamed = set()
+        # Emptied after changes had been streamed: by a truncate at the source, or by a copy that begins.
+        self.emptied = set()
         # Tables that were copied anew while their changes were streaming.
         self.recopied = set()
 
@@ -70,25 +74,30 @@ class TopicChecks:
             self.fail(f"{topic} offset {offset}: (generation, commit_lsn, seq) {position} does not follow {before}")
         if before is not None and before[0] < position[0]:
             self.streamed.discard(topic)
+            self.emptied.discard(topic)
         if record["op"] in ("insert", "update", "delete"):
             self.streamed.add(topic)
-        elif record["op"] == "read" and topic in self.streamed:
+        elif record["op"] == "truncate" and topic in self.streamed:
+            self.emptied.add(topic)
+        elif record["op"] == "read" and topic in self.emptied:
             self.recopied.add(topic.rsplit(".", 1)[1].replace("_5f", "_"))
         if record["xid"]:
             self.xids[record["xid"]].add(topic)
         if topic == MARKS and record["key"]:
-            self.marks[record["generation"]][mark_of(record["key"])] += 1
+            marks = self.read_marks if record["op"] == "read" else self.marks
+            marks[record["generation"]][mark_of(record["key"])] += 1
 
     def finish(self, ledger):
         """What can be said only when every transaction's fate is known."""
         for xid in ledger.never_committed():
             for topic in self.xids.get(xid & 0xFFFFFFFF, ()):
                 self.fail(f"{topic}: holds changes of transaction {xid}, which was rolled back")
-        latest = self.marks[max(self.marks)] if self.marks else Counter()
+        latest = max([*self.marks, *self.read_marks], default=0)
         for mark in ledger.committed:
-            if latest[mark] != 1:
-                self.fail(f"{MARKS}: committed mark {mark} is there {latest[mark]} times")
-        for marks in self.marks.values():
+            changes, reads = self.marks[latest][mark], self.read_marks[latest][mark]
+            if changes > 1 or reads > 1 or changes + reads == 0:
+                self.fail(f"{MARKS}: committed mark {mark} is there {changes} times, and {reads} times as a row that existed before")
+        for marks in (*self.marks.values(), *self.read_marks.values()):
             for mark in marks:
                 if mark in ledger.absent:
                     self.fail(f"{MARKS}: mark {mark} was never committed")

@@ -77,6 +77,9 @@ def test_the_topic_reader_finds_what_is_out_of_order_lost_or_never_committed():
     assert "rolled back" in judged(good, [1, 2, 3], rolled_back=[(7 << 32) + 5])[0]
     assert judged(good, [1, 2, 3], rolled_back=[5], reused=[5]) == []
     assert "read again" in judged([good[2], record(3, 30, 0, key=key(4))])[0]
+    # A chunk brings again what had been streamed when it was read, and brings it once.
+    assert judged(good + [record(4, 30, 1, key=key(2), op="read")], [1, 2, 3]) == []
+    assert "2 times as a row" in judged(good + [record(4, 30, 1, key=key(2), op="read"), record(5, 30, 2, key=key(2), op="read")], [1, 2, 3])[0]
     # A copy that begins anew counts by itself.
     assert judged(good + [record(4, 5, 0, 2, key(1)), record(5, 5, 1, 2, key(2)), record(6, 30, 0, 2, key(3))], [1, 2, 3]) == []
 

@@ -125,9 +125,10 @@ const DebeziumEncoder::Fixed& DebeziumEncoder::FixedOf(const sdk::TableSchema& s
         const std::string name = origin_.name + "." + schema.schema + "." + schema.table;
         AppendKeySchema(schema, name, fixed.key_schema);
         AppendEnvelopeSchema(schema, name, fixed.envelope_schema);
+        const std::string connector = schema.source == "postgres" ? "postgresql" : schema.source;
         const std::pair<std::string_view, std::string_view> members[] = {
             {"{\"version\":", "millrace"},
-            {",\"connector\":", schema.source == "postgres" ? "postgresql" : schema.source},
+            {",\"connector\":", connector},
             {",\"name\":", origin_.name},
             {",\"db\":", origin_.database},
             {",\"schema\":", schema.schema},

@@ -110,7 +110,7 @@ KafkaClient::~KafkaClient() {
     }
     if (left_behind_) {
         state_->Close();
-        new std::shared_ptr<ClientState>(state_);  // The handle's threads go on calling it.
+        state_->StayWithHandle(state_);
         return;
     }
     // Apart, because librdkafka may wait for ever here: so does 2.0 after a topic was deleted that was being

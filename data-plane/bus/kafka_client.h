@@ -45,6 +45,8 @@ class ClientState final {
     [[nodiscard]] absl::Status Error(int code, std::string_view doing) const;
     /// From here on nobody is called and nothing is logged.
     void Close() { closed_ = true; }
+    /// It lives as long as the process, like the handle whose threads go on calling it.
+    void StayWithHandle(std::shared_ptr<ClientState> self) { self_ = std::move(self); }
 
     /// Called back by librdkafka: OnError on the thread that polls, OnLog on any.
     void OnError(int code, std::string_view reason);
@@ -55,6 +57,7 @@ class ClientState final {
     void* const owner_;
     const std::function<void(int, std::string_view)> on_error_;
     std::atomic<bool> closed_{false};
+    std::shared_ptr<ClientState> self_;
     mutable std::mutex mutex_;
     int last_code_ = 0;
     std::string last_reason_;

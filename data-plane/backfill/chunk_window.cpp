@@ -49,6 +49,14 @@ std::vector<bool> UnsentIn(RowView row) {
 
 }  // namespace
 
+std::optional<sdk::KeyTexts> ChunkWindow::RepairOf(const sdk::ChangeEvent& event) {
+    if (event.op != Op::kUpdate || event.before.empty() || std::ranges::none_of(event.after, &Cell::is_unchanged)) {
+        return std::nullopt;
+    }
+    sdk::KeyTexts key = KeyTextsOf(*event.schema, event.after, event.before);
+    return key == KeyTextsOf(*event.schema, event.before, {}) ? std::nullopt : std::optional(std::move(key));
+}
+
 ChunkWindow::ChunkWindow(const sdk::Sight& at_start) : awaited_(at_start.ending) {}
 
 void ChunkWindow::Observe(const sdk::ChangeEvent& event) {
@@ -68,8 +76,8 @@ void ChunkWindow::Observe(const sdk::ChangeEvent& event) {
                 change.old_key.clear();
             }
         }
-        if (!change.old_key.empty() && !change.unsent.empty()) {
-            repairs_.insert(change.key_texts);
+        if (auto key = RepairOf(event)) {
+            repairs_.insert(*std::move(key));
         }
     }
     bytes_ += static_cast<int64_t>(sizeof(Change) + 2 * change.key.size() + change.old_key.size() + change.unsent.size() / 8);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +25,9 @@ class ChunkWindow final {
     explicit ChunkWindow(const sdk::Sight& at_start);
 
     void Observe(const sdk::ChangeEvent& event);
+    /// The key that a change moved a row to without all of its cells, see repairs(). Also of changes that go by while no window
+    /// is open on a table whose rows are to be read further.
+    static std::optional<sdk::KeyTexts> RepairOf(const sdk::ChangeEvent& event);
     /// A chunk is asked for now. Says nothing to the rule above; the rule that is known to be wrong, a defect for tests, begins
     /// its window here.
     void NoteAsked();

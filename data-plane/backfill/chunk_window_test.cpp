@@ -145,6 +145,26 @@ TEST_F(ChunkWindowTest, KeysAreNotMixedUp) {
     EXPECT_EQ(window.Resolve(chunk), 0);
 }
 
+TEST_F(ChunkWindowTest, ARepairIsToldWithoutAWindow) {
+    const auto repair = [this](Op op, const std::string& unsent, const std::string& old_key) {
+        const std::vector<Cell> after{Cell::Value("2"), CellOf(unsent), Cell::Value("b")};
+        const std::vector<Cell> before{Cell::Value(old_key), Cell::Null(), Cell::Null()};
+        sdk::ChangeEvent event;
+        event.op = op;
+        event.schema = schema_;
+        event.after = after;
+        if (!old_key.empty()) {
+            event.before = before;
+        }
+        return ChunkWindow::RepairOf(event);
+    };
+    EXPECT_EQ(repair(Op::kUpdate, kUnsent, "1"), sdk::KeyTexts{"2"});
+    EXPECT_EQ(repair(Op::kUpdate, "a", "1"), std::nullopt) << "all of its cells came along";
+    EXPECT_EQ(repair(Op::kUpdate, kUnsent, "2"), std::nullopt) << "it did not move";
+    EXPECT_EQ(repair(Op::kUpdate, kUnsent, ""), std::nullopt);
+    EXPECT_EQ(repair(Op::kInsert, "a", ""), std::nullopt);
+}
+
 TEST_F(ChunkWindowTest, WhatAChunkHasSeenIsForgotten) {
     Change(150, Op::kUpdate, {"1", "new", "new"});
     Change(250, Op::kUpdate, {"2", "new", "new"});

@@ -7,6 +7,7 @@
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "data-plane/backfill/chunk_window.h"
 #include "data-plane/publish/schema_note.h"
 #include "data-plane/publish/table_backfill.h"
 
@@ -143,6 +144,12 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     route.noted = true;
     if (route.backfill != nullptr) {
         RETURN_IF_ERROR(route.backfill->Observe(event));
+    } else if (route.table->backfill) {
+        // A later turn of this session goes on with it; what it is to repair must not be forgotten until then.
+        if (auto key = backfill::ChunkWindow::RepairOf(event)) {
+            route.table->backfill->repairs.push_back(*std::move(key));
+            RETURN_IF_ERROR(writer_.WriteTableState(*route.table));
+        }
     }
     StreamPosition& pending = writer_.pending();
     pending.last = event.position;

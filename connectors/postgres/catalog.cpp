@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -54,7 +55,7 @@ SELECT t.oid, t.nspname, t.relname, t.relkind, t.relreplident,
                ELSE f.relreplident NOT IN ('d', 'f') END),
        (SELECT md5(string_agg(concat_ws(':', f.oid, f.relfilenode), ',' ORDER BY f.oid))
         FROM tree JOIN pg_class f ON f.oid = tree.relid),
-       t.relnatts, EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = t.oid AND d.attisdropped),
+       t.relnatts, (SELECT string_agg(d.attnum::text, ',' ORDER BY d.attnum) FROM pg_attribute d WHERE d.attrelid = t.oid AND d.attisdropped),
        -- VACUUM FULL touches the row of a column whose value older rows lack, but no default; a change of type makes a
        -- column's default anew.
        coalesce((SELECT 4294967296 + d.oid::bigint FROM pg_attrdef d WHERE d.adrelid = t.oid AND d.adnum = a.attnum),
@@ -90,7 +91,11 @@ std::optional<CatalogTable> ReadRows(const base::PqResult& result) {
     table.broken_identity = result.GetBool(0, 13);
     table.files = result.Get(0, 14);
     table.columns_ever = static_cast<int>(result.GetInt(0, 15));
-    table.has_dropped = result.GetBool(0, 16);
+    for (const auto number : absl::StrSplit(base::ToAbsl(result.Get(0, 16)), ',', absl::SkipEmpty())) {
+        if (int attnum = 0; absl::SimpleAtoi(number, &attnum)) {
+            table.dropped.push_back(attnum);
+        }
+    }
     for (int row = 0; row < result.rows(); ++row) {
         if (result.IsNull(row, 6)) {
             continue;

@@ -47,8 +47,9 @@ struct CatalogTable final {
     /// The files of the table and its partitions, and the number of columns that it ever had: see StorageOf.
     std::string files;
     int columns_ever = 0;
-    /// A column was dropped once: names and places of the others say less about which is which.
-    bool has_dropped = false;
+    /// attnum of each column that was dropped, in order. With one, names and places of the others say less about which is
+    /// which.
+    std::vector<int> dropped;
 };
 
 /// Nothing when no table has this oid. `key_index` is the unique index that the user chose as key, or empty.

@@ -94,17 +94,30 @@ absl::StatusOr<std::vector<ChunkKeyColumn>> ChunkKey(base::PqConnection& session
 absl::StatusOr<std::unique_ptr<ChunkReader>> ChunkReader::Open(const base::PqParameters& parameters,
                                                                const std::optional<base::PqParameters>& replica,
                                                                const sdk::SourceTable& table) {
-    ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> session, ConnectSession(parameters));
-    ASSIGN_OR_RETURN(std::vector<ChunkKeyColumn> key, ChunkKey(*session, table));
-    if (key.empty()) {
-        return nullptr;
+    std::unique_ptr<ChunkReader> reader(new ChunkReader(parameters, replica, table));
+    RETURN_IF_ERROR(reader->Connect());
+    ASSIGN_OR_RETURN(reader->key_, ChunkKey(*reader->session_, table));
+    return reader->key_.empty() ? nullptr : std::move(reader);
+}
+
+absl::Status ChunkReader::Connect() {
+    if (session_ && session_->healthy()) {
+        return absl::OkStatus();
     }
-    if (replica) {
-        ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> second, ConnectSession(*replica));
+    ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> session, ConnectSession(parameters_));
+    if (replica_) {
+        ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> second, ConnectSession(*replica_));
         RETURN_IF_ERROR(CheckReplica(*session, *second));
         session = std::move(second);
     }
-    return std::unique_ptr<ChunkReader>(new ChunkReader(std::move(session), replica.has_value(), table, std::move(key)));
+    const std::lock_guard lock(mutex_);
+    session_ = std::move(session);
+    return absl::OkStatus();
+}
+
+void ChunkReader::Cancel() {
+    const std::lock_guard lock(mutex_);
+    session_->Cancel();
 }
 
 // In this order: a transaction gives up the lock on its own id after others see its effects, so whatever the snapshot does not
@@ -147,6 +160,7 @@ absl::StatusOr<sdk::Visibility> ChunkReader::Snapshot() {
 }
 
 absl::StatusOr<sdk::Chunk> ChunkReader::Read(const sdk::ChunkRequest& request) {
+    RETURN_IF_ERROR(Connect());
     if (replica_) {
         RETURN_IF_ERROR(AwaitReplay(*session_, request.not_before, kReplayPatience));
     }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -41,12 +42,14 @@ class ChunkReader final : public sdk::ChunkReader {
 
     absl::StatusOr<sdk::Sight> Look() override;
     absl::StatusOr<sdk::Chunk> Read(const sdk::ChunkRequest& request) override;
-    void Cancel() override { session_->Cancel(); }
+    void Cancel() override;
 
  private:
-    ChunkReader(std::unique_ptr<base::PqConnection> session, bool replica, sdk::SourceTable table, std::vector<ChunkKeyColumn> key)
-        : session_(std::move(session)), replica_(replica), table_(std::move(table)), key_(std::move(key)) {}
+    ChunkReader(base::PqParameters parameters, std::optional<base::PqParameters> replica, sdk::SourceTable table)
+        : parameters_(std::move(parameters)), replica_(std::move(replica)), table_(std::move(table)) {}
 
+    /// Makes the session, anew when it was lost.
+    absl::Status Connect();
     absl::StatusOr<sdk::Visibility> Snapshot();
     absl::StatusOr<std::set<uint32_t>> TransactionIds(const char* query);
     absl::StatusOr<sdk::Chunk> ReadInTransaction(const sdk::ChunkRequest& request);
@@ -60,10 +63,13 @@ class ChunkReader final : public sdk::ChunkReader {
     [[nodiscard]] std::string KeyLiteral(const sdk::KeyTexts& key) const;
     [[nodiscard]] std::string Condition(const sdk::ChunkRequest& request) const;
 
-    std::unique_ptr<base::PqConnection> session_;
-    const bool replica_;
+    const base::PqParameters parameters_;
+    const std::optional<base::PqParameters> replica_;
     const sdk::SourceTable table_;
-    const std::vector<ChunkKeyColumn> key_;
+    std::vector<ChunkKeyColumn> key_;
+    /// Guards `session_` between Connect and Cancel, which another thread calls.
+    std::mutex mutex_;
+    std::unique_ptr<base::PqConnection> session_;
 };
 
 }  // namespace millrace::postgres

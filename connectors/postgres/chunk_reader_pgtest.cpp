@@ -125,6 +125,20 @@ TEST_F(ChunkReaderTest, RowsBeyondTheGreatestKeyAtTheBeginningAreLeftToTheStream
     EXPECT_GE(second->high, first->high);
 }
 
+TEST_F(ChunkReaderTest, ASessionThatWasLostIsMadeAnew) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)");
+    const auto reader = Reader();
+    auto first = reader->Read({.max_rows = 2, .max_bytes = 1 << 20});
+    ASSERT_TRUE(first.ok()) << base::Describe(first.status());
+    Sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query = 'SELECT CASE WHEN pg_is_in_recovery() THEN "
+        "pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END' AND pid <> pg_backend_pid()");
+    const sdk::ChunkRequest rest{.after = first->last_key, .bound = first->bound, .max_rows = 2, .max_bytes = 1 << 20};
+    EXPECT_TRUE(absl::IsUnavailable(reader->Read(rest).status()));
+    auto second = reader->Read(rest);
+    ASSERT_TRUE(second.ok()) << base::Describe(second.status());
+    EXPECT_THAT(Rows(*second), ElementsAre("3"));
+}
+
 TEST_F(ChunkReaderTest, AnEmptyTableIsCompleteAtOnce) {
     Sql("CREATE TABLE t (id int PRIMARY KEY)");
     const auto reader = Reader();

@@ -13,6 +13,7 @@
 namespace millrace::postgres {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 
 TEST(LsnTest, TextAndNumber) {
@@ -115,7 +116,7 @@ TEST(TableSchemaTest, UnderFullTheKeyIsThePrimaryKeyOfTheCatalogue) {
     renamed.columns[0].name = "z";
     EXPECT_THAT(BuildSchema(TwoColumns('f', true, true), renamed, kTypes)->KeyColumns(), ElementsAre(0))
         << "where nothing was ever dropped a column is known by its place";
-    renamed.has_dropped = true;
+    renamed.dropped = {2};
     EXPECT_TRUE(BuildSchema(TwoColumns('f', true, true), renamed, kTypes)->append_only)
         << "half a key identifies nothing";
 }
@@ -131,11 +132,33 @@ TEST(TableSchemaTest, ColumnsAreKnownAgainBehindTheCatalogue) {
     EXPECT_EQ(schema->storage, "f/4");
     EXPECT_EQ(schema->columns[0].source_id, 1);
     EXPECT_EQ(schema->columns[1].source_id, 3) << "renamed since: by its place";
-    later.has_dropped = true;
+    later.dropped = {2};
     EXPECT_EQ(BuildSchema(TwoColumns('d', true, false), later, kTypes)->columns[1].source_id, 0)
         << "whether it is b2, or b was dropped, nobody can tell";
     later.columns[1].name = "b";
     EXPECT_EQ(BuildSchema(TwoColumns('d', true, false), later, kTypes)->columns[1].source_id, 3);
+}
+
+TEST(TableSchemaTest, ADroppedColumnIsKnownByItsNumberWhereAsManyWereDroppedAsAreUnknown) {
+    const auto ids = [](const CatalogTable& table, const std::vector<std::string>& names) {
+        Relation relation{.oid = 9, .schema = "s", .table = "t", .identity = 'd', .columns = {}};
+        for (const std::string& name : names) {
+            relation.columns.push_back({.name = name, .type_oid = 23, .typmod = -1, .key = name == "a"});
+        }
+        std::vector<int> found;
+        for (const sdk::Column& column : BuildSchema(relation, table, std::vector<ColumnType>(names.size()))->columns) {
+            found.push_back(column.source_id);
+        }
+        return found;
+    };
+    CatalogTable table = Known(true);  // a (1), b (3)
+    table.dropped = {2, 4, 5};
+    EXPECT_THAT(ids(table, {"a", "x", "b", "y", "z"}), ElementsAre(1, 2, 3, 4, 5));
+    EXPECT_THAT(ids(table, {"a", "b", "y", "z"}), ElementsAre(1, 3, 4, 5)) << "2 was dropped before";
+    EXPECT_THAT(ids(table, {"a", "x", "b", "y"}), ElementsAre(1, 2, 3, 0)) << "y is 4 or 5";
+    EXPECT_THAT(ids(table, {"a", "x", "c", "y", "z"}), Each(0)) << "b may be c renamed";
+    table.dropped = {2};
+    EXPECT_THAT(ids(table, {"a", "b", "x"}), ElementsAre(1, 3, 0)) << "this b was dropped, and another one made";
 }
 
 TEST(TableSchemaTest, WhatOlderRowsHaveInAColumnStandsInTheSchema) {

@@ -1,6 +1,7 @@
 #include "connectors/postgres/table_schema.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -9,13 +10,49 @@
 namespace millrace::postgres {
 namespace {
 
-// The catalogue's column behind each of the relation's, nullptr where that is not certain. Columns keep their
-// order for good; those that were added later stand behind, and of those dropped since only their number is
-// known.
-std::vector<const CatalogColumn*> Match(const Relation& relation, const std::optional<CatalogTable>& table) {
-    std::vector<const CatalogColumn*> matches(relation.columns.size(), nullptr);
-    if (!table || relation.columns.size() > table->columns.size()) {
+/// What the catalogue knows of a column of the relation.
+struct Match final {
+    /// 0: not certain which one it is.
+    int attnum = 0;
+    /// nullptr: not certain, or dropped since.
+    const CatalogColumn* column = nullptr;
+};
+
+// Columns keep their order for good, and those that were added later stand behind. Of one that was dropped the catalogue keeps
+// its number alone: where between two that kept their names as many are unknown as were ever dropped, those are the ones.
+std::vector<Match> MatchAroundDropped(const Relation& relation, const CatalogTable& table) {
+    std::vector<Match> matches;
+    auto dropped = table.dropped.begin();
+    const auto fill_gap = [&](size_t end, int before) {
+        const auto last = std::find_if(dropped, table.dropped.end(), [&](int attnum) { return attnum >= before; });
+        const bool certain = std::cmp_equal(last - dropped, end - matches.size());
+        while (matches.size() < end) {
+            matches.push_back({.attnum = certain ? *dropped++ : 0});
+        }
+        dropped = last;
+    };
+    for (const CatalogColumn& column : table.columns) {
+        size_t place = matches.size();
+        while (place < relation.columns.size() && relation.columns[place].name != column.name) {
+            ++place;
+        }
+        if (place == relation.columns.size()) {
+            return std::vector<Match>(relation.columns.size());
+        }
+        fill_gap(place, column.attnum);
+        matches.push_back({.attnum = column.attnum, .column = &column});
+    }
+    fill_gap(relation.columns.size(), std::numeric_limits<int>::max());
+    return matches;
+}
+
+std::vector<Match> MatchColumns(const Relation& relation, const std::optional<CatalogTable>& table) {
+    std::vector<Match> matches(relation.columns.size());
+    if (!table) {
         return matches;
+    }
+    if (relation.columns.size() > table->columns.size()) {
+        return MatchAroundDropped(relation, *table);
     }
     bool all_names = true;
     bool each_alike = true;
@@ -26,9 +63,9 @@ std::vector<const CatalogColumn*> Match(const Relation& relation, const std::opt
         each_alike = each_alike &&
                      (then.name == now.name || (then.type_oid == now.type_oid && then.typmod == now.typmod));
     }
-    if (all_names || (each_alike && !table->has_dropped)) {
+    if (all_names || (each_alike && table->dropped.empty())) {
         for (size_t i = 0; i < matches.size(); ++i) {
-            matches[i] = &table->columns[i];
+            matches[i] = {.attnum = table->columns[i].attnum, .column = &table->columns[i]};
         }
     }
     return matches;
@@ -36,7 +73,7 @@ std::vector<const CatalogColumn*> Match(const Relation& relation, const std::opt
 
 // By column of the relation. A key of which one column is missing identifies nothing.
 std::vector<bool> KeyFlags(const Relation& relation, const std::optional<CatalogTable>& table,
-                           const std::vector<const CatalogColumn*>& matches) {
+                           const std::vector<Match>& matches) {
     std::vector<bool> flags(relation.columns.size(), false);
     if (relation.identity == 'n' || (table && table->broken_identity)) {
         return flags;
@@ -52,8 +89,8 @@ std::vector<bool> KeyFlags(const Relation& relation, const std::optional<Catalog
             continue;
         }
         size_t i = 0;
-        while (i < flags.size() && matches[i] != &column &&
-               (matches[i] != nullptr || relation.columns[i].name != column.name)) {
+        while (i < flags.size() && matches[i].column != &column &&
+               (matches[i].attnum != 0 || relation.columns[i].name != column.name)) {
             ++i;
         }
         if (i == flags.size()) {
@@ -95,7 +132,7 @@ std::string StorageOf(const CatalogTable& table) {
 sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<CatalogTable>& table,
                            const std::vector<ColumnType>& types) {
     const bool same = table && SameShape(relation, *table);
-    const std::vector<const CatalogColumn*> matches = Match(relation, table);
+    const std::vector<Match> matches = MatchColumns(relation, table);
     const std::vector<bool> key = KeyFlags(relation, table, matches);
     auto schema = std::make_shared<sdk::TableSchema>();
     schema->source = "postgres";
@@ -115,8 +152,8 @@ sdk::SchemaPtr BuildSchema(const Relation& relation, const std::optional<Catalog
         column.nullable = !same || !table->columns[i].not_null;
         column.key_ordinal = key[i] ? ++ordinal : 0;
         column.labels = types[i].labels;
-        if (const CatalogColumn* const match = matches[i]; match != nullptr) {
-            column.source_id = match->attnum;
+        column.source_id = matches[i].attnum;
+        if (const CatalogColumn* const match = matches[i].column; match != nullptr) {
             column.fill = match->missing;
             column.source_version = match->version;
         }

@@ -87,7 +87,8 @@ class ChunkReader {
     virtual ~ChunkReader() = default;
     /// What a snapshot sees that is taken now.
     virtual absl::StatusOr<Sight> Look() = 0;
-    /// One chunk in one short transaction. Unavailable: try again (the connection is gone, or the table locked); NotFound,
+    /// One chunk in one short transaction, on a new connection when the last one is gone. Unavailable: try again (the
+    /// connection is lost, or the table locked); NotFound,
     /// reason TBL_MISSING; PermissionDenied. FailedPrecondition, reason KEY_CHANGED: the key has other columns now.
     virtual absl::StatusOr<Chunk> Read(const ChunkRequest& request) = 0;
     /// Any thread: a read that is under way returns soon.

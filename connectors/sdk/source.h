@@ -130,7 +130,7 @@ class Source {
     /// Whether the table's rows can be read in pieces; if not, only by CopyTable.
     virtual absl::StatusOr<bool> ReadsChunks(const SourceTable& /*table*/) { return false; }
     /// A reader of such pieces, each with what its snapshot saw of the transactions whose changes Poll hands over; nullptr
-    /// when the table cannot be read so any more.
+    /// when the table cannot be read so any more. Any thread.
     virtual absl::StatusOr<std::unique_ptr<ChunkReader>> OpenChunks(const SourceTable& /*table*/) { return nullptr; }
     /// Ends the snapshot. A lock that kept other workers from copying is held until Start succeeds or the object dies.
     virtual absl::Status EndCopy() = 0;

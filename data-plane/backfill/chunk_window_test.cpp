@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "connectors/sdk/testing/batch_builder.h"
@@ -25,6 +26,26 @@ Cell CellOf(const std::string& text) {
     return text == kUnsent ? Cell::Unchanged() : Cell::Value(text);
 }
 
+/// An event with what it points to.
+struct OwnEvent final {
+    OwnEvent(uint32_t xid, Op op, const Row& after_row, const Row& before_row, sdk::SchemaPtr schema) {
+        for (const std::string& text : after_row) {
+            after.push_back(CellOf(text));
+        }
+        for (const std::string& text : before_row) {
+            before.push_back(CellOf(text));
+        }
+        event.op = op;
+        event.schema = std::move(schema);
+        event.xid = xid;
+        event.after = after;
+        event.before = before;
+    }
+    std::vector<Cell> after;
+    std::vector<Cell> before;
+    sdk::ChangeEvent event;
+};
+
 class ChunkWindowTest : public ::testing::Test {
  protected:
     const sdk::SchemaPtr schema_ = sdk::testing::MakeSchema(
@@ -34,21 +55,7 @@ class ChunkWindowTest : public ::testing::Test {
     ChunkWindow window_{sdk::Sight{.seen = sdk::Visibility(100, 100, {}), .ending = {}}};
 
     void Change(uint32_t xid, Op op, const Row& after, const Row& before = {}, sdk::SchemaPtr schema = nullptr) {
-        std::vector<Cell> after_cells;
-        std::vector<Cell> before_cells;
-        for (const std::string& text : after) {
-            after_cells.push_back(CellOf(text));
-        }
-        for (const std::string& text : before) {
-            before_cells.push_back(CellOf(text));
-        }
-        sdk::ChangeEvent event;
-        event.op = op;
-        event.schema = schema ? schema : schema_;
-        event.xid = xid;
-        event.after = after_cells;
-        event.before = before_cells;
-        window_.Observe(event);
+        window_.Observe(OwnEvent(xid, op, after, before, schema ? schema : schema_).event);
     }
     [[nodiscard]] sdk::Chunk Read(const std::vector<Row>& rows, const sdk::Visibility& seen) const {
         sdk::Chunk chunk{.schema = schema_, .rows = sdk::RowBuffer(3), .seen = seen};
@@ -133,13 +140,7 @@ TEST_F(ChunkWindowTest, KeysAreNotMixedUp) {
         "t", {sdk::testing::MakeColumn("x", "text", 1), sdk::testing::MakeColumn("y", "text", 2)});
     EXPECT_NE(two->id, schema_->id);
     ChunkWindow window(sdk::Sight{.seen = kBefore, .ending = {}});
-    const std::vector<Cell> changed{Cell::Value("1:a"), Cell::Value("b")};
-    sdk::ChangeEvent event;
-    event.op = Op::kInsert;
-    event.schema = two;
-    event.xid = 150;
-    event.after = changed;
-    window.Observe(event);
+    window.Observe(OwnEvent(150, Op::kInsert, {"1:a", "b"}, {}, two).event);
     sdk::Chunk chunk{.schema = two, .rows = sdk::RowBuffer(2), .seen = kBefore};
     chunk.rows.Add(std::vector<Cell>{Cell::Value("1"), Cell::Value("a1:b")});
     EXPECT_EQ(window.Resolve(chunk), 0);
@@ -147,16 +148,8 @@ TEST_F(ChunkWindowTest, KeysAreNotMixedUp) {
 
 TEST_F(ChunkWindowTest, ARepairIsToldWithoutAWindow) {
     const auto repair = [this](Op op, const std::string& unsent, const std::string& old_key) {
-        const std::vector<Cell> after{Cell::Value("2"), CellOf(unsent), Cell::Value("b")};
-        const std::vector<Cell> before{Cell::Value(old_key), Cell::Null(), Cell::Null()};
-        sdk::ChangeEvent event;
-        event.op = op;
-        event.schema = schema_;
-        event.after = after;
-        if (!old_key.empty()) {
-            event.before = before;
-        }
-        return ChunkWindow::RepairOf(event);
+        const Row before = old_key.empty() ? Row() : Row{old_key, "", ""};
+        return ChunkWindow::RepairOf(OwnEvent(150, op, {"2", unsent, "b"}, before, schema_).event);
     };
     EXPECT_EQ(repair(Op::kUpdate, kUnsent, "1"), sdk::KeyTexts{"2"});
     EXPECT_EQ(repair(Op::kUpdate, "a", "1"), std::nullopt) << "all of its cells came along";

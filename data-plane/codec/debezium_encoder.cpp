@@ -1,9 +1,9 @@
 #include "data-plane/codec/debezium_encoder.h"
 
-#include <chrono>
 #include <cstddef>
 #include <utility>
 
+#include "base/clock.h"
 #include "data-plane/codec/base64.h"
 #include "data-plane/codec/debezium_types.h"
 #include "data-plane/codec/debezium_value.h"
@@ -107,12 +107,6 @@ void AppendTimes(int64_t micros, std::string& json) {
     }
 }
 
-int64_t NowMicros() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 }  // namespace
 
 const DebeziumEncoder::Fixed& DebeziumEncoder::FixedOf(const sdk::TableSchema& schema) {
@@ -192,7 +186,7 @@ void DebeziumEncoder::EncodeEnvelope(const sdk::ChangeEvent& event, char op, std
     value += "},\"transaction\":null,\"op\":\"";
     value += op;
     value += "\",";
-    AppendTimes(NowMicros(), value);
+    AppendTimes(base::NowMicros(), value);
     value += "}}";
 }
 

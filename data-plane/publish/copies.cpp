@@ -25,6 +25,8 @@ constexpr int kDoublings = 5;
 /// So small a table is read faster than a session for it is made, and a snapshot may live so long for the sake of such.
 constexpr int64_t kSmallTable = int64_t{1} << 20;
 constexpr seconds kSmallTablesTime{3};
+/// To read tables from a server that cannot be reached.
+constexpr seconds kUntilNextTry{5};
 
 }  // namespace
 
@@ -171,8 +173,7 @@ absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
             ++one;
         }
     }
-    if (!queue_.empty() && std::ssize(going_on_) < surroundings_.rules.connections &&
-        !surroundings_.writer.pending().mid_transaction) {
+    if (!queue_.empty() && std::ssize(going_on_) < surroundings_.rules.connections) {
         RETURN_IF_ERROR(BeginNext(stream));
     }
     for (const auto& backfill : going_on_) {
@@ -205,9 +206,29 @@ void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
 
 absl::Status Copies::BeginNext(StreamWriter& stream) {
     const sdk::SourceTable& table = *queue_.front();
+    if (!opening_.valid()) {
+        if (steady_clock::now() < open_from_) {
+            return absl::OkStatus();
+        }
+        opening_ = std::async(std::launch::async, [&] { return surroundings_.source.OpenChunks(table); });
+    }
+    if (opening_.wait_for(seconds{0}) != std::future_status::ready || surroundings_.writer.pending().mid_transaction) {
+        return absl::OkStatus();
+    }
+    absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> reader = opening_.get();
     queue_.pop_front();
+    surroundings_.tables.Delay(surroundings_.tables.StateOf(table), reader.status());
+    if (!reader.ok()) {
+        queue_.push_back(&table);
+        open_from_ = steady_clock::now() + kUntilNextTry;
+        surroundings_.tables.ShowOn(surroundings_.board);
+        return absl::OkStatus();
+    }
+    return Begin(stream, table, *std::move(reader));
+}
+
+absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, std::unique_ptr<sdk::ChunkReader> reader) {
     TableState& state = surroundings_.tables.StateOf(table);
-    ASSIGN_OR_RETURN(std::unique_ptr<sdk::ChunkReader> reader, surroundings_.source.OpenChunks(table));
     ASSIGN_OR_RETURN(const sdk::SchemaPtr now, surroundings_.source.DescribeNow(table));
     if (reader == nullptr || now == nullptr || now->source_table_id != table.id) {
         // It is another one meanwhile: the next look at the source tells, and a session that knows it begins.

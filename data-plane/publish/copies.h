@@ -2,9 +2,11 @@
 /// goes on. Not for: which tables those are (table_set), how one is read (table_copier, table_backfill).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,7 +57,7 @@ class Copies final {
     /// Leave.
     absl::Status Tend(StreamWriter& stream, bool may_read);
     /// Rows are being read.
-    [[nodiscard]] bool tending() const { return !going_on_.empty(); }
+    [[nodiscard]] bool tending() const { return !going_on_.empty() || opening_.valid(); }
 
     /// Nothing more of the table is published until it has been copied anew, by the next session.
     absl::Status Leave(const WantedCopy& wanted);
@@ -75,7 +77,9 @@ class Copies final {
     absl::Status CopyUnderSnapshot(Division& missing);
     /// They are read while the stream goes on.
     absl::Status Queue(const sdk::SourceTable& table);
+    /// The first of the queue, once the connection for it is there.
     absl::Status BeginNext(StreamWriter& stream);
+    absl::Status Begin(StreamWriter& stream, const sdk::SourceTable& table, std::unique_ptr<sdk::ChunkReader> reader);
     absl::Status TendOne(TableBackfill& backfill, bool may_read);
     void End(StreamWriter& stream, TableBackfill& backfill);
     void RecordWhyAnew(const sdk::SourceTable& table, const TableState& state) const;
@@ -86,6 +90,9 @@ class Copies final {
     backfill::RateLimit rate_;
     /// Tables whose rows are still to be read, and those of which they are.
     std::deque<const sdk::SourceTable*> queue_;
+    /// For the first of the queue; made on a thread of its own, because the stream does not wait for a server that is away.
+    std::future<absl::StatusOr<std::unique_ptr<sdk::ChunkReader>>> opening_;
+    std::chrono::steady_clock::time_point open_from_{};
     std::vector<std::unique_ptr<TableBackfill>> going_on_;
 };
 

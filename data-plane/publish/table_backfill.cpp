@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -30,11 +31,6 @@ constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{15'000};
 constexpr milliseconds kNudgeInterval{1'000};
 constexpr milliseconds kNudgeDelay{20};
-
-int64_t NowMicros() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
 
 int64_t RowsFor(int64_t bytes, int64_t rows) {
     return rows <= 0 || bytes <= 0 ? kFirstRows : std::clamp(kChunkBytes * rows / bytes, int64_t{1}, kMostRows);
@@ -86,7 +82,7 @@ absl::Status TableBackfill::WriteMarker(const sdk::SchemaPtr& schema) {
     marker.op = sdk::Op::kTruncate;
     marker.schema = schema;
     marker.position = NextPosition();
-    marker.commit_time_us = NowMicros();
+    marker.commit_time_us = base::NowMicros();
     marker.generation = writer.pending().generation;
     RETURN_IF_ERROR(writer.Write(marker, state_.topic));
     MILLRACE_FAILPOINT("publish.after_backfill_marker");
@@ -273,7 +269,7 @@ absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     sdk::ChangeEvent event;
     event.op = sdk::Op::kRead;
     event.schema = chunk.schema;
-    event.commit_time_us = NowMicros();
+    event.commit_time_us = base::NowMicros();
     event.generation = writer.pending().generation;
     for (size_t row = 0; row < chunk.rows.size(); ++row) {
         event.position = NextPosition();

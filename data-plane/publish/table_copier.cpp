@@ -1,5 +1,6 @@
 #include "data-plane/publish/table_copier.h"
 
+#include "base/clock.h"
 #include "base/defect.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -18,12 +19,6 @@ constexpr std::chrono::seconds kCommitInterval{2};
 constexpr int64_t kLargeTable = int64_t{64} << 20;
 constexpr uint64_t kRowsBetweenClockReads = 256;
 constexpr std::chrono::milliseconds kKeepAliveInterval{500};
-
-int64_t NowMicros() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
 
 }  // namespace
 
@@ -55,7 +50,7 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     marker.op = sdk::Op::kTruncate;
     marker.schema = schema;
     marker.position = {CopyCommit(at), 0};
-    marker.commit_time_us = NowMicros();
+    marker.commit_time_us = base::NowMicros();
     marker.generation = writer_.pending().generation;
     // Also makes the destination's table where there is no row to make it.
     if (!MILLRACE_DEFECT("skip-copy-marker", 1)) {

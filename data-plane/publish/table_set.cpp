@@ -1,6 +1,7 @@
 #include "data-plane/publish/table_set.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "base/log.h"
@@ -103,6 +104,13 @@ void TableSet::Postpone(const TableState& table, const absl::Status& why) {
                      {{"table", base::Concat(table.schema, ".", table.table)}, base::LogField(why)});
 }
 
+void TableSet::Delay(const TableState& table, const absl::Status& why) {
+    delayed_[table.topic] = why;
+    if (!why.ok()) {
+        base::LogWarning("a table's copy waits", {{"table", base::Concat(table.schema, ".", table.table)}, base::LogField(why)});
+    }
+}
+
 absl::Status TableSet::ForgetAll(TransactionWriter& writer, const events::Recorder& recorder) {
     for (auto& [topic, state] : control_.tables) {
         if (!state.published() && !state.held()) {
@@ -198,8 +206,13 @@ absl::Status TableSet::WhyNotPublished(const TableState& state) const {
         return base::MakeError(absl::StatusCode::kFailedPrecondition, state.held_reason, state.held_error,
                                state.held_remedy);
     }
-    const auto postponed = postponed_.find(state.topic);
-    return state.copied || postponed == postponed_.end() ? absl::OkStatus() : postponed->second;
+    for (const auto& reasons : {std::cref(postponed_), std::cref(delayed_)}) {
+        const auto found = reasons.get().find(state.topic);
+        if (!state.copied && found != reasons.get().end() && !found->second.ok()) {
+            return found->second;
+        }
+    }
+    return absl::OkStatus();
 }
 
 }  // namespace millrace::publish

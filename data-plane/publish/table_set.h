@@ -56,6 +56,8 @@ class TableSet final {
     void BeginCopy(const sdk::SourceTable& table, TableState& state) const;
     /// Nothing of the copy has been written. The others' stream is not to wait for whoever keeps the table from being read.
     void Postpone(const TableState& table, const absl::Status& why);
+    /// Says of a table why it is not copied yet, although this session goes on trying; OK: nothing is in the way any more.
+    void Delay(const TableState& table, const absl::Status& why);
     /// A later session is to try those again.
     [[nodiscard]] bool PostponedIsDue(std::chrono::steady_clock::time_point now) const {
         return !postponed_.empty() && now >= try_postponed_from_;
@@ -84,6 +86,7 @@ class TableSet final {
     /// Tables that could not be copied yet, by topic, and why; until when they wait.
     std::map<std::string, absl::Status> postponed_;
     std::chrono::steady_clock::time_point try_postponed_from_{};
+    std::map<std::string, absl::Status> delayed_;
 };
 
 }  // namespace millrace::publish

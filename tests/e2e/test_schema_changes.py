@@ -136,7 +136,7 @@ def both(millrace):
     millrace.create_database("source", NAME)
     millrace.create_database("destination", NAME)
     one = Both(millrace)
-    tables = ["filled", "volatile", "renamed", "dropped", "widened", "rewritten", "rekeyed", "keyless", "moods", "again"]
+    tables = ["filled", "volatile", "renamed", "dropped", "widened", "rewritten", "rekeyed", "keyless", "moods", "again", "gone"]
     for table in tables:
         one.source(f"""
             CREATE TABLE {table} (id int PRIMARY KEY, n int, a int, b text, big text);
@@ -232,6 +232,7 @@ def test_a_dropped_column_stays_until_its_drop_is_confirmed(both):
         both.source("ALTER TABLE dropped DROP COLUMN a, DROP COLUMN b")
     both.same("dropped", ["id", "n", "md5(big)"])
     assert {"a", "b"} <= set(both.columns("dropped"))
+    assert both.copies("dropped") == 0, both.events("table_resync", "dropped")
     assert both.destination("SELECT count(*) FROM dropped WHERE a IS NULL AND id < 2000")[0][0] < ROWS
     both.told("dropped", ["a integer", "b text"], [])
     refused = both.millrace.cli("table", "confirm-drop", NAME, "public.dropped", check=False)
@@ -239,6 +240,15 @@ def test_a_dropped_column_stays_until_its_drop_is_confirmed(both):
     # A column that is made anew under a name that stands here, and one renamed to it.
     both.source("ALTER TABLE dropped ADD COLUMN a int DEFAULT 3; UPDATE dropped SET n = n + 1 WHERE id = 1")
     both.same("dropped", ["id", "n", "a"])
+
+
+def test_a_drop_before_any_of_its_changes_is_read_copies_nothing(both):
+    both.millrace.kill("w1")
+    both.source("UPDATE gone SET n = n + 1 WHERE id % 50 = 3; ALTER TABLE gone DROP COLUMN a, DROP COLUMN big; UPDATE gone SET n = n + 1 WHERE id % 50 = 4")
+    both.millrace.restart("w1")
+    both.same("gone", ["id", "n", "b"])
+    assert both.copies("gone") == 0, both.events("table_resync", "gone")
+    assert both.destination("SELECT count(*) FROM gone WHERE a IS NOT NULL")[0][0] >= ROWS * 49 // 50
 
 
 def test_drops_are_done_once_confirmed(both, tmp_path):

@@ -44,6 +44,12 @@ struct Batch final {
     SchemaPtr schema;
     /// Empty the table before the rows.
     bool truncate_first = false;
+    /// The rows of the table begin to come again with this batch; where the destination has no such table, nothing is known of
+    /// it yet.
+    bool resync_begins = false;
+    /// They have all come with this batch: after its rows, those that did not come since resync_begins are removed. Nothing where
+    /// the table was emptied since.
+    bool resync_ends = false;
     /// Rows are appended as they are (append_only table, or a batch of first-copy rows into a table known to be empty).
     bool append = false;
     RefusedValues refused = RefusedValues::kHold;
@@ -54,7 +60,7 @@ struct Batch final {
     std::vector<std::vector<Cell>> source_keys;
 
     /// The table's topic is another than the checkpoint speaks of, or has lost what stood behind it: the checkpoint may
-    /// go back. Only together with truncate_first.
+    /// go back. Only together with truncate_first or resync_begins.
     bool rewinds = false;
 
     /// Checkpoint after this batch.
@@ -67,8 +73,8 @@ struct Batch final {
     /// Size of the records that were folded, and their number.
     int64_t bytes = 0;
     int64_t events = 0;
-    /// How many of them are truncates, which change no row of their own.
-    int64_t truncates = 0;
+    /// How many of them are markers, which change no row of their own.
+    int64_t markers = 0;
     /// Keeps alive what the cells point into.
     std::vector<std::shared_ptr<const void>> buffers;
 

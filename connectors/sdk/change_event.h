@@ -50,7 +50,12 @@ class Cell final {
 using RowView = std::span<const Cell>;
 
 /// Numbers are those of ChangeRecord.Op in proto/millrace/v1/change_event.proto.
-enum class Op : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTruncate = 4, kRead = 5 };
+enum class Op : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTruncate = 4, kRead = 5, kResync = 6, kResyncEnd = 7 };
+
+/// It speaks of the table as a whole and has no row.
+constexpr bool IsMarker(Op op) {
+    return op == Op::kTruncate || op == Op::kResync || op == Op::kResyncEnd;
+}
 
 /// Valid only during the call that it is handed to, unless its owner says otherwise.
 struct ChangeEvent final {
@@ -62,7 +67,7 @@ struct ChangeEvent final {
     int64_t commit_time_us = 0;
     uint32_t xid = 0;
     uint32_t generation = 1;
-    /// New row; empty for delete and truncate.
+    /// New row; empty for delete and markers.
     RowView after;
     /// Old key (other columns NULL) or old row; empty when the source did not send it. Always there for delete; there
     /// for update exactly when the key changed or the identity is FULL.

@@ -116,9 +116,7 @@ absl::Status OrderTable(Client& client, const Scope& scope, const std::string& v
     } else {
         ASSIGN_OR_RETURN(const auto request, Naming<v1::ResyncPipelineTableRequest>(client, scope, id, table));
         RETURN_IF_ERROR(client.ResyncTable(request).status());
-        std::printf(
-            "Table %s is copied anew; readers of the destination see it empty until the copy arrives.\n",
-            table.c_str());
+        std::printf("Table %s is copied anew; its rows at the destination stay until all have come again.\n", table.c_str());
     }
     return absl::OkStatus();
 }

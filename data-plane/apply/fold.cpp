@@ -33,8 +33,8 @@ void BatchFolder::Reset(uint32_t generation) {
     generation_ = generation;
 }
 
-bool BatchFolder::MustFlush(uint64_t schema_id) const {
-    return events_ > 0 && schema_->id != schema_id;
+bool BatchFolder::MustFlush(const sdk::ChangeEvent& event) const {
+    return events_ > 0 && (schema_->id != event.schema->id || event.op == Op::kResync);
 }
 
 int64_t BatchFolder::footprint() const {
@@ -47,9 +47,8 @@ absl::Status BatchFolder::Add(const sdk::ChangeEvent& event, RecordOrigin origin
         BeginSchema(event.schema);
     }
     ASSIGN_OR_RETURN(const RowView after, NewRow(event));
-    if (event.op == Op::kTruncate && !MILLRACE_DEFECT("ignore-truncate", 1)) {
-        Truncate();
-        ++truncates_;
+    if (sdk::IsMarker(event.op)) {
+        TakeMarker(event.op);
     }
     now_ = event.position;
     Fold(event, after);
@@ -58,9 +57,9 @@ absl::Status BatchFolder::Add(const sdk::ChangeEvent& event, RecordOrigin origin
 }
 
 absl::Status BatchFolder::Check(const sdk::ChangeEvent& event) {
-    if (MustFlush(event.schema->id)) {
-        return MakeError(absl::StatusCode::kInternal, "SCHEMA_CHANGED",
-                         "events of two schemas cannot share a batch");
+    if (MustFlush(event)) {
+        return MakeError(absl::StatusCode::kInternal, "BATCH_MIXED",
+                         "events of two schemas, or from before a resync and after, cannot share a batch");
     }
     if (event.generation < generation_) {
         return Broken(*event.schema, "GENERATION_BACK",
@@ -88,7 +87,7 @@ absl::Status BatchFolder::CheckShape(const sdk::ChangeEvent& event) const {
 }
 
 absl::StatusOr<RowView> BatchFolder::NewRow(const sdk::ChangeEvent& event) {
-    if (event.schema->append_only || event.op == Op::kTruncate) {
+    if (event.schema->append_only || sdk::IsMarker(event.op)) {
         return event.after;
     }
     const std::vector<int>& columns = index_->key_columns();
@@ -129,11 +128,11 @@ void BatchFolder::BeginSchema(const sdk::SchemaPtr& schema) {
 }
 
 void BatchFolder::Fold(const sdk::ChangeEvent& event, RowView after) {
-    if (event.op != Op::kRead && event.op != Op::kTruncate) {
-        only_copy_ = false;
-    }
-    if (event.op == Op::kTruncate) {
+    if (sdk::IsMarker(event.op)) {
         return;
+    }
+    if (event.op != Op::kRead) {
+        only_copy_ = false;
     }
     if (schema_->append_only) {
         Append(after);
@@ -158,7 +157,22 @@ void BatchFolder::Fold(const sdk::ChangeEvent& event, RowView after) {
     }
 }
 
+void BatchFolder::TakeMarker(Op op) {
+    if (op == Op::kResync) {
+        resync_begins_ = true;
+        only_copy_ = false;  // of the rows that come, many stand at the destination
+    } else if (op == Op::kResyncEnd) {
+        resync_ends_ = true;
+    } else if (!MILLRACE_DEFECT("ignore-truncate", 1)) {
+        Truncate();
+    }
+    ++markers_;
+}
+
 void BatchFolder::Truncate() {
+    // Whatever stands after it has come since.
+    resync_begins_ = false;
+    resync_ends_ = false;
     rows_.clear();
     cells_.clear();
     source_keys_.clear();
@@ -293,6 +307,8 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
     sdk::Batch batch;
     batch.schema = schema_;
     batch.truncate_first = truncate_first_;
+    batch.resync_begins = resync_begins_;
+    batch.resync_ends = resync_ends_;
     batch.append = schema_->append_only || (append_copy && !rows_.empty());
     batch.rows.reserve(rows_.size());
     for (const RowState& row : rows_) {
@@ -311,7 +327,7 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
     batch.generation = generation_;
     batch.bytes = bytes_;
     batch.events = events_;
-    batch.truncates = truncates_;
+    batch.markers = markers_;
     batch.buffers = std::move(buffers_);
     Clear();
     return batch;
@@ -327,9 +343,11 @@ void BatchFolder::Clear() {
     source_keys_.clear();
     buffers_.clear();
     truncate_first_ = false;
+    resync_begins_ = false;
+    resync_ends_ = false;
     only_copy_ = true;
     events_ = 0;
-    truncates_ = 0;
+    markers_ = 0;
     bytes_ = 0;
     first_commit_time_us_ = 0;
 }

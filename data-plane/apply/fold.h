@@ -29,8 +29,9 @@ class BatchFolder final {
     /// Forgets everything; events of a generation below `generation` are refused from now on.
     void Reset(uint32_t generation);
 
-    /// True when `schema_id` differs from that of the events held: Seal first, then Add.
-    [[nodiscard]] bool MustFlush(uint64_t schema_id) const;
+    /// True when `event` cannot share a batch with the events held, for another schema or because a resync begins: Seal first,
+    /// then Add.
+    [[nodiscard]] bool MustFlush(const sdk::ChangeEvent& event) const;
 
     /// The event's cells must stay valid as long as `origin.owner`.
     /// DataLoss when the event contradicts the stream's contract: GENERATION_BACK, ROW_SHAPE (cells do not
@@ -74,6 +75,7 @@ class BatchFolder final {
     absl::StatusOr<sdk::RowView> NewRow(const sdk::ChangeEvent& event);
     void BeginSchema(const sdk::SchemaPtr& schema);
     void Fold(const sdk::ChangeEvent& event, sdk::RowView after);
+    void TakeMarker(sdk::Op op);
     void Truncate();
     void Append(sdk::RowView after);
     void Update(uint32_t row, sdk::RowView after, sdk::RowView before);
@@ -104,10 +106,12 @@ class BatchFolder final {
     sdk::Position now_;
 
     bool truncate_first_ = false;
+    bool resync_begins_ = false;
+    bool resync_ends_ = false;
     bool only_copy_ = true;
     uint32_t generation_ = 0;
     int64_t events_ = 0;
-    int64_t truncates_ = 0;
+    int64_t markers_ = 0;
     int64_t bytes_ = 0;
     int64_t holes_ = 0;
     int64_t first_offset_ = 0;

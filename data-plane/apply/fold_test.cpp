@@ -243,11 +243,36 @@ TEST_F(Fold, AnotherSchemaNeedsAnotherBatch) {
     ASSERT_TRUE(Add(make_.Insert({"1", "a", "b", "c"})).ok());
     make_.Use(OrdersSchema(1));
     const ChangeEvent wider = make_.Insert({"2", "a", "b", "c", "d"});
-    EXPECT_TRUE(folder_.MustFlush(wider.schema->id));
+    EXPECT_TRUE(folder_.MustFlush(wider));
     EXPECT_FALSE(Add(wider).ok());
     EXPECT_THAT(Show(folder_.Seal(false)), ElementsAre("full 1 a b c"));
-    EXPECT_FALSE(folder_.MustFlush(wider.schema->id));
+    EXPECT_FALSE(folder_.MustFlush(wider));
     EXPECT_THAT(Show(FoldAll({wider})), ElementsAre("full 2 a b c d"));
+}
+
+TEST_F(Fold, AResyncBeginsABatchAndEndsInOne) {
+    ASSERT_TRUE(Add(make_.Insert({"1", "a", "b", "c"})).ok());
+    const ChangeEvent begin = make_.Mark(sdk::Op::kResync);
+    EXPECT_TRUE(folder_.MustFlush(begin)) << "what came before does not count as seen";
+    EXPECT_FALSE(Add(begin).ok());
+    EXPECT_FALSE(folder_.Seal(false).resync_begins);
+    EXPECT_FALSE(folder_.MustFlush(begin));
+    const sdk::Batch batch = FoldAll({begin, make_.Read({"1", "a", "b", "c"}), make_.Mark(sdk::Op::kResyncEnd), make_.Insert({"2", "a", "b", "c"})});
+    EXPECT_TRUE(batch.resync_begins);
+    EXPECT_TRUE(batch.resync_ends);
+    EXPECT_FALSE(batch.truncate_first);
+    EXPECT_EQ(batch.markers, 2);
+    EXPECT_THAT(Show(batch), ElementsAre("full 1 a b c", "full 2 a b c"));
+    ASSERT_TRUE(Add(make_.Mark(sdk::Op::kResync)).ok());
+    ASSERT_TRUE(Add(make_.Read({"1", "a", "b", "c"})).ok());
+    EXPECT_FALSE(folder_.only_copy()) << "the row may stand at the destination";
+    EXPECT_FALSE(folder_.Seal(false).resync_ends);
+}
+TEST_F(Fold, ATruncateEndsAResync) {
+    const sdk::Batch batch = FoldAll({make_.Mark(sdk::Op::kResync), make_.Read({"1", "a", "b", "c"}), make_.Truncate(), make_.Insert({"2", "a", "b", "c"})});
+    EXPECT_FALSE(batch.resync_begins);
+    EXPECT_TRUE(batch.truncate_first);
+    EXPECT_FALSE(FoldAll({make_.Mark(sdk::Op::kResyncEnd), make_.Truncate()}).resync_ends);
 }
 
 // Broken streams.

@@ -167,6 +167,10 @@ absl::StatusOr<sdk::ApplyResult> ApplyRows(const sdk::Batch& batch, MemoryTable&
     if (batch.truncate_first) {
         table.rows.clear();
         table.appended.clear();
+        table.seen.reset();
+    }
+    if (batch.resync_begins) {
+        table.seen.emplace();
     }
     std::vector<std::pair<Key, MemoryRow>> staged;
     for (size_t i = 0; i < batch.rows.size(); ++i) {
@@ -184,6 +188,14 @@ absl::StatusOr<sdk::ApplyResult> ApplyRows(const sdk::Batch& batch, MemoryTable&
             return Contract("a row is appended whose key is there");
         }
         ++result.rows_written;
+    }
+    for (size_t i = 0; table.seen && i < batch.rows.size(); ++i) {
+        table.seen->insert(KeyOf(*batch.schema, batch.Row(i)));
+    }
+    if (table.seen && batch.resync_ends) {
+        result.rows_deleted += static_cast<int64_t>(
+            std::erase_if(table.rows, [&](const auto& row) { return !table.seen->contains(row.first); }));
+        table.seen.reset();
     }
     ++table.batches;
     table.append_batches += batch.append ? 1 : 0;

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct MemoryTable final {
     std::map<std::vector<std::string>, MemoryRow> rows;
     /// Of append-only tables.
     std::vector<MemoryRow> appended;
+    /// While a resync is under way: the keys that came since.
+    std::optional<std::set<std::vector<std::string>>> seen;
     int64_t batches = 0;
     int64_t append_batches = 0;
 };

@@ -38,6 +38,8 @@ class EventMaker final {
     }
     sdk::ChangeEvent Delete(const std::string& id) { return Make(sdk::Op::kDelete, {}, KeyRow(id)); }
     sdk::ChangeEvent Truncate() { return Make(sdk::Op::kTruncate, {}, {}); }
+    /// kResync or kResyncEnd.
+    sdk::ChangeEvent Mark(sdk::Op op) { return Make(op, {}, {}); }
     sdk::ChangeEvent Make(sdk::Op op, const SampleRow& after, const SampleRow& before);
 
  private:

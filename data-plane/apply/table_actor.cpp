@@ -222,7 +222,7 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             continue;
         }
         absl::Status status = Decode(record);
-        if (status.ok() && folder_.MustFlush(decoded_.event.schema->id)) {
+        if (status.ok() && folder_.MustFlush(decoded_.event)) {
             return false;
         }
         const bool first = folder_.empty();
@@ -318,7 +318,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
         metrics_.Applied(batch.events, took, holes);
         metrics_.DeadLettered(result.dead_letters);
         facts_.dead_letters = result.dead_letters_standing;
-        facts_.rows_applied += batch.events - batch.truncates;
+        facts_.rows_applied += batch.events - batch.markers;
         ++facts_.batches;
         facts_.last_commit_time_us = batch.last_commit_time_us;
         facts_.last_applied_time_us = clock_.WallMicros();

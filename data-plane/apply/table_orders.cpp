@@ -124,13 +124,13 @@ bool TableActor::PassesOver(const bus::Record& record) {
         return false;
     }
     const absl::Status status = Decode(record);
-    if (!status.ok() || decoded_.event.op != sdk::Op::kTruncate) {
+    if (!status.ok() || (decoded_.event.op != sdk::Op::kTruncate && decoded_.event.op != sdk::Op::kResync)) {
         return true;
     }
-    base::LogInfo("what the table was held at is passed over: a truncate stands behind it",
+    base::LogInfo("what the table was held at is passed over: a copy, or a truncate, stands behind it",
                   {{"topic", topic()}, {"offset", record.offset}});
     RecordEvent(events::EventType::kTableSkipped,
-                "what the table was held at was passed over: the table is emptied and copied behind it",
+                "what the table was held at was passed over: the table is copied anew behind it",
                 OffsetsText(checkpoint_offset_, record.offset),
                 base::Concat("seek-", topic(), "-", checkpoint_offset_, "-", record.offset));
     seeking_ = false;

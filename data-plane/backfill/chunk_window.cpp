@@ -135,7 +135,9 @@ class ChunkWindow::Overlay final {
                 Supply(change);
                 return;
             case Op::kRead:
-                return;
+            case Op::kResync:
+            case Op::kResyncEnd:
+                return;  // the backfill's own
         }
     }
 

@@ -52,6 +52,9 @@ char OpLetter(const sdk::ChangeEvent& event) {
             return 't';
         case sdk::Op::kRead:
             return 'r';
+        case sdk::Op::kResync:
+        case sdk::Op::kResyncEnd:
+            return 'm';  // a message: of no row
     }
     return '?';
 }

@@ -37,13 +37,13 @@ std::unique_ptr<EventSample> DrawEvent() {
     sample->schema = DrawSchema();
     sdk::ChangeEvent& event = sample->event;
     event.schema = sample->schema;
-    event.op = static_cast<sdk::Op>(*rc::gen::inRange(1, 6));
+    event.op = static_cast<sdk::Op>(*rc::gen::inRange(1, 8));
     event.position = {*rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>()};
     event.commit_time_us = *rc::gen::arbitrary<int64_t>();
     event.xid = *rc::gen::arbitrary<uint32_t>();
     event.generation = *rc::gen::arbitrary<uint32_t>();
     const bool deletes = event.op == sdk::Op::kDelete;
-    const bool has_after = !deletes && event.op != sdk::Op::kTruncate;
+    const bool has_after = !deletes && !sdk::IsMarker(event.op);
     const bool has_before = deletes || (event.op == sdk::Op::kUpdate && *rc::gen::arbitrary<bool>());
     for (std::size_t i = 0; i < sample->schema->columns.size(); ++i) {
         if (has_after) {

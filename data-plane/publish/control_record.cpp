@@ -45,7 +45,8 @@ BackfillState DecodeBackfill(const v1::BackfillState& proto) {
     BackfillState state{.cursor = DecodeKey(proto.cursor()),
                         .bound = DecodeKey(proto.bound()),
                         .scanned = proto.scanned(),
-                        .repairs = {}};
+                        .repairs = {},
+                        .resync = proto.resync()};
     for (const v1::BackfillKey& key : proto.repairs()) {
         state.repairs.push_back(DecodeKey(key));
     }
@@ -56,6 +57,7 @@ void EncodeBackfill(const BackfillState& state, v1::BackfillState& proto) {
     EncodeKey(state.cursor, *proto.mutable_cursor());
     EncodeKey(state.bound, *proto.mutable_bound());
     proto.set_scanned(state.scanned);
+    proto.set_resync(state.resync);
     for (const sdk::KeyTexts& key : state.repairs) {
         EncodeKey(key, *proto.add_repairs());
     }
@@ -87,6 +89,7 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .held_error = proto.held_error(),
                                    .held_remedy = proto.held_remedy()};
     state.tables[proto.topic()].backfill_seq = proto.backfill_seq();
+    state.tables[proto.topic()].stands = proto.stands() || proto.copied();
     if (proto.has_backfill()) {
         state.tables[proto.topic()].backfill = DecodeBackfill(proto.backfill());
     }
@@ -141,6 +144,7 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_held_error(table.held_error);
     proto.set_held_remedy(table.held_remedy);
     proto.set_backfill_seq(table.backfill_seq);
+    proto.set_stands(table.stands);
     if (table.backfill) {
         EncodeBackfill(*table.backfill, *proto.mutable_backfill());
     }

@@ -91,11 +91,12 @@ absl::Status Copies::CopyOne(TableCopier& copier, const sdk::SourceTable& table,
     if (surroundings_.writer.durable().streaming) {
         RecordWhyAnew(table, state);
     }
+    const bool stands = surroundings_.tables.Stands(table, state);
     surroundings_.tables.BeginCopy(table, state);
     if (told) {
         RecordOf(state, EventType::kCopyStarted, "the table is copied", at);
     }
-    const absl::Status status = copier.Copy(table, at, state);
+    const absl::Status status = copier.Copy(table, at, state, stands);
     if (base::ReasonOf(status) == "TABLE_LOCKED" && surroundings_.writer.durable().streaming) {
         state = before;
         surroundings_.tables.Postpone(state, status);
@@ -236,6 +237,7 @@ absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, 
     }
     const bool begins = !state.backfill;
     const bool was_held = state.held();
+    const bool stands = surroundings_.tables.Stands(table, state);
     if (begins) {
         surroundings_.tables.BeginCopy(table, state);
     }
@@ -246,7 +248,7 @@ absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, 
                                                           .recorder = surroundings_.recorder,
                                                           .rules = surroundings_.rules,
                                                           .rate = rate_},
-                                                         table, state, std::move(reader), now));
+                                                         table, state, std::move(reader), now, stands));
     stream.Attend(*backfill);
     going_on_.push_back(std::move(backfill));
     const uint64_t at = surroundings_.writer.pending().end;

@@ -123,7 +123,7 @@ class PublisherTest : public testing::Test {
             const std::pair<uint32_t, sdk::Position> at{seen.generation, seen.position};
             EXPECT_LT(last, at) << "a position came twice or went back";
             last = at;
-            if (seen.op != sdk::Op::kTruncate) {
+            if (!sdk::IsMarker(seen.op)) {
                 ids.push_back(seen.id);
             }
         }

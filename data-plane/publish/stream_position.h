@@ -23,6 +23,7 @@ struct BackfillState final {
     sdk::KeyTexts bound;
     bool scanned = false;
     std::vector<sdk::KeyTexts> repairs;
+    bool resync = false;
 };
 
 /// Copy state of one table; see TableCopyState in change_event.proto.
@@ -50,6 +51,9 @@ struct TableState final {
     std::string held_reason;
     std::string held_error;
     std::string held_remedy;
+
+    /// All of its rows were published once: those at the destination may stay until a copy anew has ended.
+    bool stands = false;
 
     std::optional<BackfillState> backfill = {};
     /// Place of the last marker or row that a backfill wrote, within its position of the log; never falls.

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "data-plane/publish/schema_note.h"
 #include "data-plane/publish/stream_writer.h"
+#include "data-plane/publish/table_set.h"
 
 namespace millrace::publish {
 namespace {
@@ -41,12 +42,12 @@ int64_t RowsFor(int64_t bytes, int64_t rows) {
 absl::StatusOr<std::unique_ptr<TableBackfill>> TableBackfill::Begin(const Surroundings& surroundings,
                                                                     const sdk::SourceTable& table, TableState& state,
                                                                     std::unique_ptr<sdk::ChunkReader> reader,
-                                                                    const sdk::SchemaPtr& now) {
+                                                                    const sdk::SchemaPtr& now, bool stands) {
     ASSIGN_OR_RETURN(sdk::Sight sight, reader->Look());
     std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, std::move(reader), sight));
     if (!state.backfill) {
         backfill->begun_at_ = std::move(sight.seen);
-        RETURN_IF_ERROR(backfill->WriteMarker(now));
+        RETURN_IF_ERROR(backfill->BeginWith(now, stands));
     }
     return backfill;
 }
@@ -74,26 +75,32 @@ sdk::Position TableBackfill::NextPosition() {
     return {surroundings_.writer.pending().end - 1, ++state_.backfill_seq};
 }
 
-absl::Status TableBackfill::WriteMarker(const sdk::SchemaPtr& schema) {
-    TransactionWriter& writer = surroundings_.writer;
-    // Behind the rows of a copy that stands there, too.
-    state_.backfill_seq = std::max(state_.backfill_seq, state_.rows);
+absl::StatusOr<sdk::Position> TableBackfill::WriteMarker(sdk::Op op, const sdk::SchemaPtr& schema) {
     sdk::ChangeEvent marker;
-    marker.op = sdk::Op::kTruncate;
+    marker.op = op;
     marker.schema = schema;
     marker.position = NextPosition();
     marker.commit_time_us = base::NowMicros();
-    marker.generation = writer.pending().generation;
-    RETURN_IF_ERROR(writer.Write(marker, state_.topic));
+    marker.generation = surroundings_.writer.pending().generation;
+    RETURN_IF_ERROR(surroundings_.writer.Write(marker, state_.topic));
+    return marker.position;
+}
+
+absl::Status TableBackfill::BeginWith(const sdk::SchemaPtr& schema, bool stands) {
+    const bool resync = stands && RowsStay(surroundings_.source, state_, *schema);
+    // Behind what a copy under a snapshot has written there, too.
+    state_.backfill_seq = std::max(state_.backfill_seq, state_.rows + 1);
+    ASSIGN_OR_RETURN(const sdk::Position position, WriteMarker(resync ? sdk::Op::kResync : sdk::Op::kTruncate, schema));
     MILLRACE_FAILPOINT("publish.after_backfill_marker");
-    NoteSchema(state_, schema, marker.position, surroundings_.recorder);
+    NoteSchema(state_, schema, position, surroundings_.recorder);
     state_.source_table_id = schema->source_table_id;
     state_.copied = false;
     state_.copied_at = 0;
     state_.rows = 0;
     counted_ = 0;
-    state_.backfill.emplace();
-    return writer.WriteTableState(state_);
+    state_.stands = resync;
+    state_.backfill.emplace().resync = resync;
+    return surroundings_.writer.WriteTableState(state_);
 }
 
 absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
@@ -306,8 +313,13 @@ absl::Status TableBackfill::Advance(const sdk::Chunk& chunk) {
     }
     progress.repairs.assign(window_.repairs().begin(), window_.repairs().end());
     if (progress.scanned && progress.repairs.empty()) {
+        if (progress.resync) {
+            RETURN_IF_ERROR(WriteMarker(sdk::Op::kResyncEnd, chunk.schema).status());
+            MILLRACE_FAILPOINT("publish.after_resync_end");
+        }
         state_.backfill.reset();
         state_.copied = true;
+        state_.stands = true;
         done_at_ = steady_clock::now();
     }
     Show(/*copied=*/false);

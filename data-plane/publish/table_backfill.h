@@ -33,12 +33,12 @@ class TableBackfill final {
         backfill::RateLimit& rate;
     };
 
-    /// Between two transactions. A table whose `state` has no backfill is begun: behind a truncate marker, with the shape
-    /// `now`.
+    /// Between two transactions. A table whose `state` has no backfill is begun, with the shape `now`: behind a truncate marker,
+    /// or, where it `stands` and RowsStay, between those of a resync.
     static absl::StatusOr<std::unique_ptr<TableBackfill>> Begin(const Surroundings& surroundings,
                                                                 const sdk::SourceTable& table, TableState& state,
                                                                 std::unique_ptr<sdk::ChunkReader> reader,
-                                                                const sdk::SchemaPtr& now);
+                                                                const sdk::SchemaPtr& now, bool stands);
 
     [[nodiscard]] TableState& state() { return state_; }
     [[nodiscard]] const TableState& state() const { return state_; }
@@ -73,7 +73,8 @@ class TableBackfill final {
                   std::unique_ptr<sdk::ChunkReader> reader, const sdk::Sight& sight);
 
     [[nodiscard]] sdk::Position NextPosition();
-    absl::Status WriteMarker(const sdk::SchemaPtr& schema);
+    absl::Status BeginWith(const sdk::SchemaPtr& schema, bool stands);
+    absl::StatusOr<sdk::Position> WriteMarker(sdk::Op op, const sdk::SchemaPtr& schema);
     [[nodiscard]] bool MayAsk(std::chrono::steady_clock::time_point now);
     absl::Status TakeAnswer();
     absl::Status TakeFailure(const absl::Status& status);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "data-plane/publish/schema_note.h"
+#include "data-plane/publish/table_set.h"
 
 namespace millrace::publish {
 namespace {
@@ -36,7 +37,7 @@ TableCopier::TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBo
       recorder_(recorder),
       keep_alive_(std::move(keep_alive)) {}
 
-absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, TableState& state) {
+absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, TableState& state, bool stands) {
     state_ = &state;
     at_ = at;
     // Also between tables that are too small to ask for it themselves.
@@ -46,8 +47,10 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     state.rows = 0;
     counted_ = 0;
     ASSIGN_OR_RETURN(sdk::SchemaPtr schema, source_.Describe(table));
+    const bool resync = stands && RowsStay(source_, state, *schema);
+    state.stands = resync;
     sdk::ChangeEvent marker;
-    marker.op = sdk::Op::kTruncate;
+    marker.op = resync ? sdk::Op::kResync : sdk::Op::kTruncate;
     marker.schema = schema;
     marker.position = {CopyCommit(at), 0};
     marker.commit_time_us = base::NowMicros();
@@ -65,7 +68,13 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     ASSIGN_OR_RETURN(int64_t rows, source_.CopyTable(table, 1, *this));
     state.rows = static_cast<uint64_t>(rows);
     MILLRACE_FAILPOINT("publish.after_rows_copied");
+    if (resync) {
+        marker.op = sdk::Op::kResyncEnd;
+        marker.position.seq = state.rows + 1;
+        RETURN_IF_ERROR(writer_.Write(marker, state.topic));
+    }
     state.copied = true;
+    state.stands = true;
     state.copied_at = at;
     RETURN_IF_ERROR(writer_.WriteTableState(state));
     MILLRACE_FAILPOINT("publish.after_table_state");

@@ -25,10 +25,10 @@ class TableCopier final : private sdk::ChangeHandler {
     TableCopier(sdk::Source& source, TransactionWriter& writer, FactsBoard& board, base::Counter& rows,
                 const events::Recorder& recorder, std::function<absl::Status()> keep_alive);
 
-    /// Puts a truncate marker at (CopyCommit(at), 0) and every row at (CopyCommit(at), 1…n) into the table's
-    /// topic and records the table as copied. Kafka transactions are committed on the way; the last one is
-    /// left open for the caller to commit.
-    absl::Status Copy(const sdk::SourceTable& table, uint64_t at, TableState& state);
+    /// Puts a marker at (CopyCommit(at), 0) and every row at (CopyCommit(at), 1…n) into the table's topic and records the table
+    /// as copied. The marker is a truncate; or, where the table `stands` and RowsStay, that of a resync, whose end stands behind
+    /// the rows. Kafka transactions are committed on the way; the last one is left open for the caller to commit.
+    absl::Status Copy(const sdk::SourceTable& table, uint64_t at, TableState& state, bool stands);
 
  private:
     absl::Status OnChange(const sdk::ChangeEvent& event) override;

@@ -25,6 +25,10 @@ bool IsKeyedAnew(const sdk::SourceTable& table, const TableState& state);
 /// Somebody took it out of the stream for a while, or parts of its changes.
 bool IsLeftOut(const sdk::SourceTable& table, const TableState& state);
 
+/// Whether rows of the table that stand at the destination may stay while they come again in the shape `now`: it has the key that
+/// they have, and needs no type that only an empty table takes.
+bool RowsStay(const sdk::Source& source, const TableState& state, const sdk::TableSchema& now);
+
 /// One thread. All that it is made of outlives it.
 class TableSet final {
  public:
@@ -52,6 +56,9 @@ class TableSet final {
     [[nodiscard]] bool GoesOn(const sdk::SourceTable& table, const TableState& state) const;
     [[nodiscard]] std::vector<const sdk::SourceTable*> ToCopy();
 
+    /// Whether what stands of it at the destination is of the form in which it would be published now; to be asked before
+    /// BeginCopy. See RowsStay.
+    [[nodiscard]] bool Stands(const sdk::SourceTable& table, const TableState& state) const;
     /// What the verbs and the source want of its copy that begins now.
     void BeginCopy(const sdk::SourceTable& table, TableState& state) const;
     /// Nothing of the copy has been written. The others' stream is not to wait for whoever keeps the table from being read.

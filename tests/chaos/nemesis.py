@@ -14,6 +14,10 @@ import places
 from stack import PIPELINE
 
 
+# Tables with a key of every kind; each row of the others is to be in its topic once.
+RESYNCED = ["plain", "pair", "things", "toasted", "typed", "parts", "whole", "by_index", "parent", "child"]
+
+
 class Stuck(Exception):
     """Nothing reached the destination for too long although everything runs."""
 
@@ -107,7 +111,7 @@ class Nemesis:
             self.look()
 
     def act(self):
-        kind = self.rng.choices(["kill", "pair", "stop", "stall", "cut"], [72, 8, 7, 7, 6])[0]
+        kind = self.rng.choices(["kill", "pair", "stop", "stall", "cut", "resync"], [70, 8, 6, 6, 5, 5])[0]
         if kind == "kill":
             self.kill([self.victim()])
         elif kind == "pair":
@@ -115,8 +119,17 @@ class Nemesis:
             self.kill([first, second] if first != second else [first])
         elif kind == "stop":
             self.freeze(self.victim())
+        elif kind == "resync":
+            self.resync()
         else:
             self.part(kind)
+
+    def resync(self):
+        """Of one table, as a user asks for it while all the rest goes on."""
+        table = self.rng.choice(RESYNCED)
+        if self.stack.cli("table", "resync", PIPELINE, f"public.{table}", check=False).returncode == 0:
+            self.say(f"resync of {table}")
+            self.others["resync"] += 1
 
     def victim(self):
         weights = {"kafka": 2, "source": 3, "destination": 3, "control": 1}

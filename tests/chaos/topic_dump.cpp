@@ -56,6 +56,10 @@ std::string_view Name(sdk::Op op) {
             return "truncate";
         case sdk::Op::kRead:
             return "read";
+        case sdk::Op::kResync:
+            return "resync";
+        case sdk::Op::kResyncEnd:
+            return "resync end";
     }
     return "?";
 }

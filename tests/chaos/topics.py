@@ -77,7 +77,7 @@ class TopicChecks:
             self.emptied.discard(topic)
         if record["op"] in ("insert", "update", "delete"):
             self.streamed.add(topic)
-        elif record["op"] == "truncate" and topic in self.streamed:
+        elif record["op"] in ("truncate", "resync") and topic in self.streamed:
             self.emptied.add(topic)
         elif record["op"] == "read" and topic in self.emptied:
             self.recopied.add(topic.rsplit(".", 1)[1].replace("_5f", "_"))

@@ -1,5 +1,7 @@
 """Rows that existed before are read in chunks while their table is written; see docs/backfill.md."""
 
+import itertools
+import json
 import os
 import pathlib
 import subprocess
@@ -143,3 +145,117 @@ def test_a_rate_is_kept_and_shown(millrace):
     took = time.monotonic() - began
     assert took > (rows - 1000) / 500, f"{rows} rows in {took:.1f} s"
     equal(millrace, name)
+
+
+class CountReader(threading.Thread):
+    """The least number of rows that a reader of the destination ever saw."""
+
+    def __init__(self, millrace, name):
+        super().__init__(daemon=True)
+        self.millrace, self.name = millrace, name
+        self.ended = threading.Event()
+        self.least, self.looks = None, 0
+
+    def run(self):
+        connection = self.millrace.connect("destination", self.name)
+        with connection.cursor() as cursor:
+            while not self.ended.is_set():
+                cursor.execute("SELECT count(*) FROM items")
+                count = cursor.fetchone()[0]
+                self.least = count if self.least is None else min(self.least, count)
+                self.looks += 1
+                time.sleep(0.005)
+        connection.close()
+
+
+class Grower(Writer):
+    """Updates, moves of keys and inserts: there are never fewer rows than before."""
+
+    fresh = itertools.count(1_000_000, 1_000_000)
+
+    def run(self):
+        import random
+        rng, fresh = random.Random(2), next(self.fresh)
+        try:
+            connection = self.millrace.connect("source", self.name)
+            with connection.cursor() as cursor:
+                while not self.ended.is_set():
+                    a, fresh = rng.randint(1, self.rows), fresh + 1
+                    cursor.execute(rng.choice((
+                        f"UPDATE items SET v = v + 1 WHERE id = {a}", f"UPDATE items SET v = v + 1, big = 'short' WHERE id = {a}",
+                        f"INSERT INTO items VALUES ({fresh}, 0, repeat('new', 1000))",
+                        f"UPDATE items SET id = {fresh}, v = v + 1 WHERE id = {a}")))
+            connection.close()
+        except Exception as error:  # noqa: BLE001: the test must learn of it
+            self.failure = error
+
+
+def resync_unseen(millrace, name, rows, kills=0):
+    """Damages the destination, resyncs under writes, and compares."""
+    millrace.sql("destination", name, "DELETE FROM items WHERE id % 7 = 1; UPDATE items SET v = -1 WHERE id % 7 = 2; "
+                 "INSERT INTO items SELECT -g, 0, 'nowhere' FROM generate_series(1, 500) g")
+    left = millrace.sql("destination", name, "SELECT count(*) FROM items WHERE id > 0")[0][0]
+    writer, reader = Grower(millrace, name, rows), CountReader(millrace, name)
+    writer.start()
+    reader.start()
+    millrace.cli("table", "resync", name, "public.items")
+    for _ in range(kills):
+        time.sleep(0.7)
+        millrace.kill("w1")
+        millrace.restart("w1")
+    eventually(lambda: not millrace.sql("destination", name, "SELECT 1 FROM items WHERE id < 0 LIMIT 1"), 120, "rows that were nowhere are gone")
+    writer.stop()
+    millrace.wait(name)
+    reader.ended.set()
+    reader.join()
+    equal(millrace, name)
+    assert reader.looks > 20 and reader.least >= left, f"{reader.least} rows seen where {left} stood"
+    assert millrace.sql("destination", name, "SELECT count(*) FROM pg_tables WHERE schemaname = '_millrace' AND tablename LIKE 'resync%'") == [(0,)]
+
+
+def test_a_resync_in_chunks_is_never_seen_empty(millrace):
+    make_table(millrace, "resync", 4000)
+    millrace.apply("resync", millrace.url("source", "resync"), millrace.url("destination", "resync"), "backfill: {chunk_rows: 250}")
+    millrace.wait("resync")
+    resync_unseen(millrace, "resync", 4000)
+    resync_unseen(millrace, "resync", 4000, kills=2)
+
+
+def test_a_resync_under_a_snapshot_is_never_seen_empty(millrace):
+    make_table(millrace, "resynced", 200)
+    millrace.apply("resynced", millrace.url("source", "resynced"), millrace.url("destination", "resynced"))
+    millrace.wait("resynced")
+    resync_unseen(millrace, "resynced", 200)
+
+
+def test_a_resync_of_the_whole_pipeline_is_never_seen_empty(millrace):
+    name = "reborn"
+    make_table(millrace, name, 3000)
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {chunk_rows: 500}")
+    millrace.wait(name)
+    millrace.sql("destination", name, "INSERT INTO items VALUES (-1, 0, 'nowhere')")
+    reader = CountReader(millrace, name)
+    reader.start()
+    millrace.cli("pipeline", "resync", name, "--confirm")
+    eventually(lambda: not millrace.sql("destination", name, "SELECT 1 FROM items WHERE id < 0"), 120, "the row that was nowhere is gone")
+    reader.ended.set()
+    reader.join()
+    millrace.wait(name)
+    equal(millrace, name)
+    assert reader.least >= 3000
+
+
+def test_a_resync_into_a_file(millrace):
+    name, file = "refiled", millrace.folder / "refiled.duckdb"
+    make_table(millrace, name, 3000)
+    millrace.apply(name, millrace.url("source", name), f"duckdb://{file}", "backfill: {chunk_rows: 500}")
+    millrace.wait(name)
+    writer = Grower(millrace, name, 3000)
+    writer.start()
+    millrace.cli("table", "resync", name, "public.items")
+    events = lambda: [e for e in map(json.loads, millrace.cli("events", name, "-o", "json").stdout.splitlines()) if e["type"] == "copy_finished"]  # noqa: E731
+    eventually(lambda: len(events()) >= 2, 60, "copied again")
+    writer.stop()
+    millrace.wait(name)
+    query = "SELECT id, v, md5(big) FROM {}items"
+    assert millrace.rows("source", name, query.format("")) == millrace.duckdb_rows(file, query.format("public."))

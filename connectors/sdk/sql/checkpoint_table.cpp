@@ -182,6 +182,22 @@ absl::StatusOr<bool> CheckpointTable::Covers(const std::string& pipeline_uid,
     return !rows.empty();
 }
 
+absl::StatusOr<std::vector<std::string>> CheckpointTable::Topics(const std::string& pipeline_uid) {
+    std::vector<std::string> topics;
+    ASSIGN_OR_RETURN(const bool exists, Exists());
+    if (!exists) {
+        return topics;
+    }
+    ASSIGN_OR_RETURN(const auto rows, session_.Query(base::Concat("SELECT topic FROM ", Name(), " WHERE pipeline_uid = ",
+                                                                  dialect_.QuoteLiteral(pipeline_uid))));
+    for (const SqlSession::Row& row : rows) {
+        if (!row.empty() && row[0]) {
+            topics.push_back(*row[0]);
+        }
+    }
+    return topics;
+}
+
 absl::Status CheckpointTable::Remove(const std::string& pipeline_uid) {
     ASSIGN_OR_RETURN(const bool exists, Exists());
     if (!exists) {

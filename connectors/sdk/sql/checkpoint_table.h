@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "connectors/sdk/destination.h"
 #include "connectors/sdk/sql/dialect.h"
@@ -47,6 +48,9 @@ class CheckpointTable final {
 
     /// Whether the pipeline has a row for the target, whatever its topic.
     absl::StatusOr<bool> Covers(const std::string& pipeline_uid, const sdk::TableTarget& target);
+
+    /// Of the pipeline's rows; none where there is no table.
+    absl::StatusOr<std::vector<std::string>> Topics(const std::string& pipeline_uid);
 
     /// Deletes the pipeline's rows in a transaction of its own.
     absl::Status Remove(const std::string& pipeline_uid);

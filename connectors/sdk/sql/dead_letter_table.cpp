@@ -82,7 +82,8 @@ absl::StatusOr<int64_t> DeadLetterTable::Count() {
 
 absl::StatusOr<int64_t> DeadLetterTable::Supersede(const sdk::Batch& batch) {
     int64_t removed = 0;
-    if (batch.truncate_first) {
+    // Of rows that come again, the letters do too.
+    if (batch.truncate_first || batch.resync_begins) {
         ASSIGN_OR_RETURN(removed, session_.Execute(base::Concat("DELETE FROM ", Name(), Where())));
         return removed;
     }

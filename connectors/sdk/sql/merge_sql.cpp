@@ -1,11 +1,11 @@
 #include "connectors/sdk/sql/merge_sql.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "connectors/sdk/sql/hashed_name.h"
 
 namespace millrace::sql {
 namespace {
@@ -20,20 +20,12 @@ absl::Status InvalidBatch(const sdk::Batch& batch, std::string_view what) {
 
 // The same columns give the same name, whichever table they were made for: tables of one shape share a stage.
 std::string ShapeName(std::string_view prefix, const std::vector<LoadColumn>& columns) {
-    uint64_t hash = 0xcbf29ce484222325ULL;
-    const auto add = [&hash](std::string_view text) {
-        for (const char c : text) {
-            hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-        }
-        hash = (hash ^ 0xffU) * 0x100000001b3ULL;
-    };
+    std::vector<std::string_view> texts;
     for (const LoadColumn& column : columns) {
-        add(column.name);
-        add(column.type);
+        texts.push_back(column.name);
+        texts.push_back(column.type);
     }
-    char digits[17];
-    std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(hash));
-    return base::Concat(prefix, digits);
+    return HashedName(prefix, texts);
 }
 
 /// n and gone.

@@ -82,6 +82,8 @@ absl::StatusOr<sdk::Checkpoint> MergeWriter::TakeOver() {
     dead_letters_ = checkpoint->dead_letters;
     dropped_columns_ = checkpoint->dropped_columns;
     prepared_.reset();
+    // After the older writer was locked out.
+    ASSIGN_OR_RETURN(resyncing_, SeenKeys(*session, dialect_, stream_).Exist());
     return checkpoint;
 }
 
@@ -160,6 +162,8 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         ASSIGN_OR_RETURN(dead_letters_, DeadLetterTable(session, dialect_, stream_).Count());
         ASSIGN_OR_RETURN(const WrittenColumns written, ColumnTable(session, dialect_, stream_).Read());
         dropped_columns_ = written.Dropped();
+        ASSIGN_OR_RETURN(resyncing_, SeenKeys(session, dialect_, stream_).Exist());
+        prepared_.reset();
         return sdk::ApplyResult{.already_applied = true,
                                 .dead_letters_standing = dead_letters_,
                                 .dropped_columns = dropped_columns_};
@@ -173,16 +177,24 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
     result.dead_letters_standing = dead_letters_;
     RETURN_IF_ERROR(Prepare(session, batch, care));
     MILLRACE_FAILPOINT("merge.after_prepare");
+    RETURN_IF_ERROR(TendResync(session, batch));
     if (dead_letters_ > 0) {
         ASSIGN_OR_RETURN(const int64_t removed, DeadLetterTable(session, dialect_, stream_).Supersede(batch));
         result.dead_letters_standing -= removed;
     }
     RETURN_IF_ERROR(care == Care::kCellByCell ? WriteSorted(session, batch, result)
                                               : WriteRows(session, batch, profile, care, result));
+    if (prepared_->resyncing && batch.resync_ends) {
+        MILLRACE_FAILPOINT("merge.before_resync_end");
+        ASSIGN_OR_RETURN(const int64_t removed, SeenKeys(session, dialect_, stream_).EndWithout(prepared_->key, target_));
+        result.rows_deleted += removed;
+        prepared_->resyncing = false;
+    }
     MILLRACE_FAILPOINT("merge.before_sql_commit");
     RETURN_IF_ERROR(session.Commit());
     MILLRACE_FAILPOINT("merge.after_sql_commit");
     dead_letters_ = result.dead_letters_standing;
+    resyncing_ = prepared_->resyncing;
     dropped_columns_ = prepared_->dropped_columns;
     result.dropped_columns = dropped_columns_;
     checkpoint_->next_offset = batch.next_offset;
@@ -334,6 +346,20 @@ absl::Status MergeWriter::Prepare(SqlSession& session, const sdk::Batch& batch, 
     return Evolve(session, batch, wanted);
 }
 
+absl::Status MergeWriter::TendResync(SqlSession& session, const sdk::Batch& batch) {
+    SeenKeys seen(session, dialect_, stream_);
+    if (batch.resync_begins) {
+        prepared_->resyncing = true;
+        return seen.Begin(prepared_->key);
+    }
+    if (prepared_->resyncing && batch.truncate_first) {
+        // Every row that will stand there has come since.
+        prepared_->resyncing = false;
+        return seen.Drop();
+    }
+    return absl::OkStatus();
+}
+
 absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted) {
     ColumnTable columns(session, dialect_, stream_);
     ASSIGN_OR_RETURN(const WrittenColumns written, columns.Read());
@@ -342,7 +368,7 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch, c
         ASSIGN_OR_RETURN(const auto shape, session.Describe(target_));
         bool schema_exists = true;
         if (!shape) {
-            if (checkpoint_->next_offset > 0 && !batch.truncate_first) {
+            if (checkpoint_->next_offset > 0 && !batch.truncate_first && !batch.resync_begins) {
                 return base::MakeError(
                     absl::StatusCode::kFailedPrecondition, "TABLE_MISSING",
                     base::Concat("table ", target_.DisplayName(),
@@ -391,8 +417,14 @@ absl::Status MergeWriter::Evolve(SqlSession& session, const sdk::Batch& batch, c
     prepared_ = Prepared{.schema_id = batch.schema->id,
                          .names = dialect_.ColumnNames(*batch.schema),
                          .types = std::move(changes.types),
-                         .dropped_columns = changes.written.Dropped()};
-    return absl::OkStatus();
+                         .dropped_columns = changes.written.Dropped(),
+                         .key = {},
+                         .resyncing = resyncing_};
+    for (const int column : batch.schema->KeyColumns()) {
+        const auto i = static_cast<size_t>(column);
+        prepared_->key.push_back({.name = prepared_->names[i], .type = prepared_->types[i], .index = column});
+    }
+    return resyncing_ ? SeenKeys(session, dialect_, stream_).Fit(prepared_->key) : absl::OkStatus();
 }
 
 absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
@@ -407,6 +439,9 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     }
     result.rows_written = profile.full + profile.partial;
     result.rows_deleted = profile.gone;
+    if (prepared_->resyncing) {
+        RETURN_IF_ERROR(SeenKeys(session, dialect_, stream_).Add(prepared_->key, batch));
+    }
     if (batch.append || batch.schema->append_only) {
         return session.Load(sql.Target(), batch).status();
     }

@@ -10,6 +10,7 @@
 
 #include "connectors/sdk/destination.h"
 #include "connectors/sdk/sql/dialect.h"
+#include "connectors/sdk/sql/seen_keys.h"
 #include "connectors/sdk/sql/session.h"
 
 namespace millrace::sql {
@@ -39,6 +40,9 @@ class MergeWriter final : public sdk::TableWriter {
         std::vector<std::string> types;
         /// See ApplyResult.
         std::vector<std::string> dropped_columns;
+        std::vector<SeenColumn> key;
+        /// Keys are noted until the table's resync ends.
+        bool resyncing = false;
     };
 
     /// kThorough: nothing remembered, everything through a stage. kCellByCell: refused values are sorted out
@@ -59,6 +63,8 @@ class MergeWriter final : public sdk::TableWriter {
     absl::StatusOr<int64_t> ReplayPart(SqlSession& session, const sdk::SchemaPtr& schema, int64_t stayed,
                                        sdk::ReplayResult& result);
     absl::Status Prepare(SqlSession& session, const sdk::Batch& batch, Care care);
+    /// What the batch's markers want before its rows are written.
+    absl::Status TendResync(SqlSession& session, const sdk::Batch& batch);
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
                            Care care, sdk::ApplyResult& result);
@@ -82,6 +88,8 @@ class MergeWriter final : public sdk::TableWriter {
     std::optional<Prepared> prepared_;
     /// Values of the table in the dead letters, as of the last commit; exact, because nobody else adds any.
     int64_t dead_letters_ = 0;
+    /// A resync of the table is under way, as of the last commit.
+    bool resyncing_ = false;
     /// Columns that the source has no longer, as of the last commit.
     std::vector<std::string> dropped_columns_;
 };

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "connectors/sdk/sql/checkpoint_table.h"
 #include "connectors/sdk/sql/column_table.h"
+#include "connectors/sdk/sql/seen_keys.h"
 #include "connectors/sdk/sql/dead_letter_table.h"
 
 namespace millrace::sql {
@@ -147,6 +148,11 @@ Findings CheckDestination(SqlSession& session, const Dialect& dialect, const sdk
 absl::Status RemoveCheckpoints(SqlSession& session, const Dialect& dialect, const std::string& pipeline_uid) {
     const sdk::StreamId any;
     RETURN_IF_ERROR(ColumnTable(session, dialect, any).RemovePipeline(pipeline_uid));
+    ASSIGN_OR_RETURN(const std::vector<std::string> topics, CheckpointTable(session, dialect).Topics(pipeline_uid));
+    for (const std::string& topic : topics) {
+        const sdk::StreamId stream{.pipeline = {}, .pipeline_uid = pipeline_uid, .topic = topic};
+        RETURN_IF_ERROR(SeenKeys(session, dialect, stream).Drop());
+    }
     return CheckpointTable(session, dialect).Remove(pipeline_uid);
 }
 

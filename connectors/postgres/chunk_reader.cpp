@@ -227,15 +227,34 @@ absl::StatusOr<CatalogTable> ChunkReader::Describe(sdk::Chunk& chunk) {
     return *std::move(table);
 }
 
-absl::StatusOr<sdk::KeyTexts> ChunkReader::GreatestKey(const CatalogTable& table) {
-    ASSIGN_OR_RETURN(const base::PqResult result,
-                     session_->Execute(base::Concat("SELECT ", KeyList("::text"), " FROM ", From(table), " ORDER BY ",
-                                                    KeyList(" DESC"), " LIMIT 1")));
+absl::StatusOr<sdk::KeyTexts> ChunkReader::OneKey(const std::string& query) {
+    ASSIGN_OR_RETURN(const base::PqResult result, session_->Execute(query));
     sdk::KeyTexts key;
     for (int column = 0; result.rows() > 0 && column < result.columns(); ++column) {
         key.emplace_back(result.Get(0, column));
     }
     return key;
+}
+
+absl::StatusOr<sdk::KeyTexts> ChunkReader::GreatestKey(const CatalogTable& table) {
+    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", From(table), " ORDER BY ", KeyList(" DESC"), " LIMIT 1"));
+}
+
+absl::StatusOr<sdk::KeyTexts> ChunkReader::LastOf(const CatalogTable& table, const sdk::ChunkRequest& request) {
+    sdk::ChunkRequest all = request;
+    all.where.clear();
+    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", From(table), " WHERE ", Condition(all), " ORDER BY ",
+                               KeyList(), " OFFSET ", request.max_rows - 1, " LIMIT 1"));
+}
+
+// As a statement of its own, of which the server takes one at a time: a condition that ends it and begins another is none.
+absl::Status ChunkReader::CheckWhere(const CatalogTable& table, const std::string& where) {
+    const absl::Status checked =
+        session_->ExecuteParams(base::Concat("SELECT 1 FROM ", From(table), " WHERE (", where, "\n) LIMIT 0"), {}).status();
+    return checked.ok() || !session_->healthy()
+               ? checked
+               : base::MakeError(absl::StatusCode::kInvalidArgument, "WHERE_INVALID",
+                                 base::Concat("the condition is refused: ", checked.message()));
 }
 
 absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk) {
@@ -245,6 +264,13 @@ absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRe
     sdk::ChunkRequest bounded = request;
     if (bounded.bound.empty()) {
         bounded.bound = chunk.bound;
+    }
+    sdk::KeyTexts end;
+    if (!request.where.empty()) {
+        RETURN_IF_ERROR(CheckWhere(table, request.where));
+        // Rows that do not meet it count as read: a chunk's transaction is short, however few do.
+        ASSIGN_OR_RETURN(end, LastOf(table, bounded));
+        bounded.bound = end.empty() ? bounded.bound : end;
     }
     CopyRowParser parser;
     std::vector<sdk::Cell> cells;
@@ -261,9 +287,10 @@ absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRe
         });
     if (!absl::IsOutOfRange(copied)) {
         RETURN_IF_ERROR(copied);
-        chunk.complete = static_cast<int64_t>(chunk.rows.size()) < request.max_rows;
+        chunk.complete = request.where.empty() ? static_cast<int64_t>(chunk.rows.size()) < request.max_rows : end.empty();
+        chunk.last_key = end;
     }
-    if (chunk.rows.size() > 0) {
+    if (chunk.last_key.empty() && chunk.rows.size() > 0) {
         const auto last = chunk.rows.Row(chunk.rows.size() - 1);
         for (const ChunkKeyColumn& column : key_) {
             const auto found = std::ranges::find(table.columns, column.name, &CatalogColumn::name);
@@ -306,7 +333,7 @@ std::string ChunkReader::KeyLiteral(const sdk::KeyTexts& key) const {
 
 std::string ChunkReader::Condition(const sdk::ChunkRequest& request) const {
     const std::string key = base::Concat("ROW(", KeyList(), ")");
-    std::string condition = "true";
+    std::string condition = request.where.empty() ? "true" : base::Concat("(", request.where, "\n)");
     if (!request.after.empty()) {
         base::Append(condition, " AND ", key, " > ", KeyLiteral(request.after));
     }

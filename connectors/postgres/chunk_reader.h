@@ -55,6 +55,11 @@ class ChunkReader final : public sdk::ChunkReader {
     absl::StatusOr<sdk::Chunk> ReadInTransaction(const sdk::ChunkRequest& request);
     absl::StatusOr<CatalogTable> Describe(sdk::Chunk& chunk);
     absl::StatusOr<sdk::KeyTexts> GreatestKey(const CatalogTable& table);
+    /// WHERE_INVALID: the condition is none.
+    absl::Status CheckWhere(const CatalogTable& table, const std::string& where);
+    /// The key of the last of the request's rows; empty when there are fewer.
+    absl::StatusOr<sdk::KeyTexts> LastOf(const CatalogTable& table, const sdk::ChunkRequest& request);
+    absl::StatusOr<sdk::KeyTexts> OneKey(const std::string& query);
     absl::Status CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk);
     absl::StatusOr<uint64_t> Position();
 

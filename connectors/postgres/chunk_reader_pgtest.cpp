@@ -158,6 +158,22 @@ TEST_F(ChunkReaderTest, SingleKeysCanBeAskedFor) {
     EXPECT_TRUE(chunk->complete);
 }
 
+TEST_F(ChunkReaderTest, ChosenRowsComeInChunksOfAllRows) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, CASE WHEN i % 50 = 0 THEN 'it''s' ELSE 'no' END FROM "
+        "generate_series(1, 200) i");
+    const auto reader = Reader();
+    int chunks = 0;
+    EXPECT_THAT(ReadAll(*reader, {.where = "v = 'it''s' -- comment", .max_rows = 40, .max_bytes = 1 << 20}, chunks),
+                ElementsAre("50,it's", "100,it's", "150,it's", "200,it's"));
+    EXPECT_EQ(chunks, 6) << "of forty rows that were looked at, one after the last row";
+    EXPECT_THAT(ReadAll(*reader, {.where = "false", .max_rows = 1000, .max_bytes = 1 << 20}, chunks), IsEmpty());
+    EXPECT_EQ(chunks, 1);
+    for (const char* bad : {"nobody = 1", "true) --", "true; DROP TABLE t", "true) TO STDOUT; DROP TABLE t; COPY (SELECT 1", ""}) {
+        const absl::Status status = reader->Read({.where = bad, .max_rows = 10, .max_bytes = 1 << 20}).status();
+        EXPECT_EQ(base::ReasonOf(status), *bad == '\0' ? "OK" : "WHERE_INVALID") << bad << ": " << base::Describe(status);
+    }
+}
+
 TEST_F(ChunkReaderTest, ItsSnapshotTellsWhatItDidNotSee) {
     Sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
     const auto reader = Reader();

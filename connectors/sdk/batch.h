@@ -50,6 +50,8 @@ struct Batch final {
     /// They have all come with this batch: after its rows, those that did not come since resync_begins are removed. Nothing where
     /// the table was emptied since.
     bool resync_ends = false;
+    /// After its rows nothing is known of the resync any more, and nothing is removed.
+    bool resync_cancelled = false;
     /// Rows are appended as they are (append_only table, or a batch of first-copy rows into a table known to be empty).
     bool append = false;
     RefusedValues refused = RefusedValues::kHold;

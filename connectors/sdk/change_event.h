@@ -50,11 +50,11 @@ class Cell final {
 using RowView = std::span<const Cell>;
 
 /// Numbers are those of ChangeRecord.Op in proto/millrace/v1/change_event.proto.
-enum class Op : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTruncate = 4, kRead = 5, kResync = 6, kResyncEnd = 7 };
+enum class Op : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTruncate = 4, kRead = 5, kResync = 6, kResyncEnd = 7, kResyncCancel = 8 };
 
 /// It speaks of the table as a whole and has no row.
 constexpr bool IsMarker(Op op) {
-    return op == Op::kTruncate || op == Op::kResync || op == Op::kResyncEnd;
+    return op == Op::kTruncate || op == Op::kResync || op == Op::kResyncEnd || op == Op::kResyncCancel;
 }
 
 /// Valid only during the call that it is handed to, unless its owner says otherwise.

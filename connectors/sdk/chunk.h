@@ -64,6 +64,8 @@ struct ChunkRequest final {
     KeyTexts after;
     /// Rows up to this key; empty: up to the greatest there is.
     KeyTexts bound;
+    /// Only rows that meet this condition in the source's SQL, beside all else; empty: all.
+    std::string where = {};
     /// Only the rows under these keys, when there are any; `after` and `bound` count for nothing then.
     std::vector<KeyTexts> keys;
     /// The chunk ends at whichever comes first, with one row at least.
@@ -90,6 +92,7 @@ class ChunkReader {
     /// One chunk in one short transaction, on a new connection when the last one is gone. Unavailable: try again (the
     /// connection is lost, or the table locked); NotFound,
     /// reason TBL_MISSING; PermissionDenied. FailedPrecondition, reason KEY_CHANGED: the key has other columns now.
+    /// InvalidArgument, reason WHERE_INVALID.
     virtual absl::StatusOr<Chunk> Read(const ChunkRequest& request) = 0;
     /// Any thread: a read that is under way returns soon.
     virtual void Cancel() = 0;

@@ -38,6 +38,10 @@ class Pipelines final {
     absl::StatusOr<v1::Pipeline> PauseTable(const v1::PausePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResumeTable(const v1::ResumePipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ResyncTable(const v1::ResyncPipelineTableRequest& request);
+    absl::StatusOr<v1::Pipeline> StartBackfill(const v1::StartPipelineTableBackfillRequest& request);
+    absl::StatusOr<v1::Pipeline> PauseBackfill(const v1::PausePipelineTableBackfillRequest& request);
+    absl::StatusOr<v1::Pipeline> ResumeBackfill(const v1::ResumePipelineTableBackfillRequest& request);
+    absl::StatusOr<v1::Pipeline> CancelBackfill(const v1::CancelPipelineTableBackfillRequest& request);
     absl::StatusOr<v1::Pipeline> SkipTable(const v1::SkipPipelineTableRequest& request);
     absl::StatusOr<v1::Pipeline> ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request);
     absl::StatusOr<v1::Pipeline> ReplayDeadLetters(const v1::ReplayPipelineTableDeadLettersRequest& request);

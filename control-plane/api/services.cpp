@@ -189,6 +189,26 @@ class PipelineService final : public v1::PipelineService::CallbackService {
         return RunNow<v1::Pipeline>(s_, context, "PipelineService/ResyncPipelineTable", Noise::kLogged, response,
                                     [&] { return s_.pipelines.ResyncTable(*request); });
     }
+    Reactor* StartPipelineTableBackfill(Context* context, const v1::StartPipelineTableBackfillRequest* request,
+                                        v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/StartPipelineTableBackfill", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.StartBackfill(*request); });
+    }
+    Reactor* PausePipelineTableBackfill(Context* context, const v1::PausePipelineTableBackfillRequest* request,
+                                        v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/PausePipelineTableBackfill", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.PauseBackfill(*request); });
+    }
+    Reactor* ResumePipelineTableBackfill(Context* context, const v1::ResumePipelineTableBackfillRequest* request,
+                                        v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/ResumePipelineTableBackfill", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.ResumeBackfill(*request); });
+    }
+    Reactor* CancelPipelineTableBackfill(Context* context, const v1::CancelPipelineTableBackfillRequest* request,
+                                        v1::Pipeline* response) override {
+        return RunNow<v1::Pipeline>(s_, context, "PipelineService/CancelPipelineTableBackfill", Noise::kLogged, response,
+                                    [&] { return s_.pipelines.CancelBackfill(*request); });
+    }
     Reactor* SkipPipelineTable(Context* context, const v1::SkipPipelineTableRequest* request,
                                v1::Pipeline* response) override {
         return RunNow<v1::Pipeline>(s_, context, "PipelineService/SkipPipelineTable", Noise::kLogged, response,

@@ -40,6 +40,19 @@ absl::StatusOr<v1::TableStatus> FindTable(const v1::Pipeline& pipeline, const st
         "`millrace table list` shows its tables; they are known once a worker reports them.");
 }
 
+bool IsReadStill(const v1::TableStatus& table) {
+    const auto state = table.backfill().state();
+    return state == v1::BackfillStatus::STATE_QUEUED || state == v1::BackfillStatus::STATE_RUNNING ||
+           state == v1::BackfillStatus::STATE_PAUSED;
+}
+
+absl::Status MustBeReadStill(const v1::TableStatus& table) {
+    return IsReadStill(table) ? absl::OkStatus()
+                              : base::MakeError(absl::StatusCode::kFailedPrecondition, "BACKFILL_NOT_RUNNING",
+                                                absl::StrCat("No rows of ", table.schema(), ".", table.table(), " are being read."),
+                                                "`millrace backfill list` shows of which tables rows are.");
+}
+
 }  // namespace
 
 v1::PipelineEvent MakeEvent(v1::PipelineEvent::Type type, const std::string& message) {
@@ -99,6 +112,65 @@ absl::StatusOr<v1::Pipeline> Pipelines::ResyncTable(const v1::ResyncPipelineTabl
                       [](const v1::TableStatus&, v1::TableOverride& wanted) {
                           wanted.set_resync_counter(wanted.resync_counter() + 1);
                           return absl::OkStatus();
+                      });
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::StartBackfill(const v1::StartPipelineTableBackfillRequest& request) {
+    const bool chosen = request.has_rows();
+    if (chosen && request.rows().where().empty() == request.rows().keys().empty()) {
+        return base::MakeError(absl::StatusCode::kInvalidArgument, "ROWS_INVALID",
+                               absl::StrCat("Rows of ", request.schema(), ".", request.table(),
+                                            " are chosen by a condition or by keys, one of the two."),
+                               "Give one, or neither for all rows.");
+    }
+    return OrderTable(
+        request.name(), request.schema(), request.table(),
+        chosen ? MakeEvent(v1::PipelineEvent::TYPE_TABLE_BACKFILL, "a user asked for chosen rows to be read again")
+               : MakeEvent(v1::PipelineEvent::TYPE_TABLE_RESYNC, "a new copy was asked for by a user"),
+        [&](const v1::TableStatus& status, v1::TableOverride& wanted) -> absl::Status {
+            if (chosen && (IsReadStill(status) || status.state() == v1::TableStatus::STATE_COPYING)) {
+                return base::MakeError(absl::StatusCode::kFailedPrecondition, "BACKFILL_RUNS",
+                                       absl::StrCat("Rows of ", request.schema(), ".", request.table(), " are being read already."),
+                                       "Wait until they have been, or cancel that first; `millrace backfill list` shows it.");
+            }
+            if (request.has_priority()) {
+                wanted.set_backfill_priority(request.priority());
+            }
+            wanted.set_backfill_paused(false);
+            if (chosen) {
+                wanted.set_backfill_counter(wanted.backfill_counter() + 1);
+                *wanted.mutable_backfill_rows() = request.rows();
+            } else {
+                wanted.set_resync_counter(wanted.resync_counter() + 1);
+            }
+            return absl::OkStatus();
+        });
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::PauseBackfill(const v1::PausePipelineTableBackfillRequest& request) {
+    return OrderTable(request.name(), request.schema(), request.table(),
+                      MakeEvent(v1::PipelineEvent::TYPE_TABLE_BACKFILL, "the backfill was paused by a user"),
+                      [](const v1::TableStatus& status, v1::TableOverride& wanted) {
+                          wanted.set_backfill_paused(true);
+                          return MustBeReadStill(status);
+                      });
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::ResumeBackfill(const v1::ResumePipelineTableBackfillRequest& request) {
+    return OrderTable(request.name(), request.schema(), request.table(),
+                      MakeEvent(v1::PipelineEvent::TYPE_TABLE_BACKFILL, "the backfill was resumed by a user"),
+                      [](const v1::TableStatus& status, v1::TableOverride& wanted) {
+                          wanted.set_backfill_paused(false);
+                          return MustBeReadStill(status);
+                      });
+}
+
+absl::StatusOr<v1::Pipeline> Pipelines::CancelBackfill(const v1::CancelPipelineTableBackfillRequest& request) {
+    return OrderTable(request.name(), request.schema(), request.table(),
+                      MakeEvent(v1::PipelineEvent::TYPE_TABLE_BACKFILL, "a user asked for the backfill to be cancelled"),
+                      [](const v1::TableStatus& status, v1::TableOverride& wanted) {
+                          wanted.set_backfill_cancel_counter(wanted.backfill_cancel_counter() + 1);
+                          return MustBeReadStill(status);
                       });
 }
 

@@ -214,6 +214,22 @@ absl::StatusOr<v1::Pipeline> Client::ResyncTable(const v1::ResyncPipelineTableRe
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResyncPipelineTable, request);
 }
 
+absl::StatusOr<v1::Pipeline> Client::StartBackfill(const v1::StartPipelineTableBackfillRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::StartPipelineTableBackfill, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::PauseBackfill(const v1::PausePipelineTableBackfillRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::PausePipelineTableBackfill, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::ResumeBackfill(const v1::ResumePipelineTableBackfillRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ResumePipelineTableBackfill, request);
+}
+
+absl::StatusOr<v1::Pipeline> Client::CancelBackfill(const v1::CancelPipelineTableBackfillRequest& request) {
+    return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::CancelPipelineTableBackfill, request);
+}
+
 absl::StatusOr<v1::Pipeline> Client::ConfirmDrop(const v1::ConfirmPipelineTableDropRequest& request) {
     return impl_->Call(*impl_->pipelines, &v1::PipelineService::Stub::ConfirmPipelineTableDrop, request);
 }

@@ -104,6 +104,20 @@ absl::Status SkipTable(Client& client, const Scope& scope, const std::string& id
 /// Drops the columns that pend, or those of `columns` ("a,b"), at the destination.
 absl::Status ConfirmDrop(Client& client, const Scope& scope, const std::string& id, const std::string& table,
                          const std::string& columns);
+/// What is read of rows that existed before; `watch`: again every second, for ever.
+absl::Status ListBackfills(Client& client, const Scope& scope, const std::string& id, const std::string& output, bool watch);
+/// All rows, where neither a condition nor keys are given.
+struct BackfillChoice final {
+    std::string where;
+    /// Cells with commas between them.
+    std::vector<std::string> keys;
+    std::optional<int> priority;
+};
+absl::Status StartBackfill(Client& client, const Scope& scope, const std::string& id, const std::string& table,
+                           const BackfillChoice& choice);
+/// `verb`: "pause", "resume" or "cancel".
+absl::Status OrderBackfill(Client& client, const Scope& scope, const std::string& verb, const std::string& id,
+                           const std::string& table);
 /// The last 100 events; `follow`: and every new one, for ever.
 absl::Status ShowEvents(Client& client, const Scope& scope, const std::string& id, const std::string& output,
                         bool follow);

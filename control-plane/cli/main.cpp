@@ -37,6 +37,7 @@ struct Arguments final {
     std::string table;
     std::string offsets;
     std::string columns;
+    BackfillChoice choice;
     std::string goal = "caught-up";
     std::string timeout = "5m";
     std::string replicate_timeout = "1h";
@@ -318,6 +319,44 @@ void AddTable(CLI::App& app, Arguments& a, Action& action) {
     });
 }
 
+void AddBackfill(CLI::App& app, Arguments& a, Action& action) {
+    CLI::App* group = app.add_subcommand("backfill", "The reading of rows that existed before")->require_subcommand(1);
+    CLI::App* list = group->add_subcommand("list", "Of which tables rows are read, how far, how fast");
+    list->add_option("PIPELINE", a.id, "The pipeline")->required();
+    AddOutput(list, a);
+    list->add_flag("--watch", a.watch, "Show it again every second");
+    list->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return ListBackfills(client, scope, a.id, a.output, a.watch);
+        };
+    });
+    const auto add = [&](const std::string& verb, const char* help) {
+        CLI::App* c = group->add_subcommand(verb, help);
+        c->add_option("PIPELINE", a.id, "The pipeline")->required();
+        c->add_option("TABLE", a.table, "schema.table")->required();
+        return c;
+    };
+    CLI::App* start = add("start", "Read rows again: all, or chosen ones");
+    CLI::Option* where = start->add_option("--where", a.choice.where, "Rows that meet this condition in the source's SQL");
+    start->add_option("--key", a.choice.keys, "The row under this key, A or A,B,…; may be repeated")->excludes(where)->expected(1)->take_all();
+    start->add_option("--priority", a.choice.priority, "Tables with a higher one are read before others; 0 by default");
+    start->callback([&a, &action] {
+        action = [&a](Client& client, const Scope& scope) {
+            return StartBackfill(client, scope, a.id, a.table, a.choice);
+        };
+    });
+    for (const auto& [verb, help] : std::initializer_list<std::pair<std::string, const char*>>{
+             {"pause", "Read no more rows for now; changes go on"},
+             {"resume", "Go on where it stood"},
+             {"cancel", "Read no more rows for good; what was read stays"}}) {
+        add(verb, help)->callback([&a, &action, verb = verb] {
+            action = [&a, verb](Client& client, const Scope& scope) {
+                return OrderBackfill(client, scope, verb, a.id, a.table);
+            };
+        });
+    }
+}
+
 void AddStatus(CLI::App& app, Arguments& a, Action& action) {
     CLI::App* status = app.add_subcommand("status", "State, lag and rows per pipeline and table");
     status->add_option("NAME", a.id, "One pipeline; default: all");
@@ -373,6 +412,7 @@ int Main(int argc, char** argv) {
     AddConnector(app, a, action);
     AddPipeline(app, a, action);
     AddTable(app, a, action);
+    AddBackfill(app, a, action);
     AddStatus(app, a, action);
     try {
         app.parse(argc, argv);

@@ -32,6 +32,10 @@ std::string PipelinesAsJson(const std::vector<v1::Pipeline>& pipelines);
 std::string RenderEvents(const std::vector<v1::PipelineEvent>& events);
 /// One JSON object a line.
 std::string EventsAsJson(const std::vector<v1::PipelineEvent>& events);
+/// One line for each table of which rows are read, with a bar.
+std::string RenderBackfills(const v1::PipelineStatus& status);
+/// {"backfills": […]}.
+std::string BackfillsAsJson(const v1::PipelineStatus& status);
 /// The lines of the tables alone.
 std::string RenderTables(const v1::PipelineStatus& status);
 std::string TablesAsJson(const v1::PipelineStatus& status);

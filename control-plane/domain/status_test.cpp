@@ -190,6 +190,15 @@ TEST_F(StatusTest, ATableIsCopyingWhileAnotherWorkerReadsItsRows) {
     EXPECT_EQ(status.tables(0).rows_estimated(), 9);
 }
 
+TEST_F(StatusTest, WhatIsReadOfATableIsToldByItsPublisher) {
+    Add("w1", std::string(kStreaming) + "tables { schema: 's' table: 't' backfill { state: STATE_PAUSED rows_read: 7 } }").role = "publisher";
+    Add("w2", "tables { schema: 's' table: 't' state: STATE_LIVE worker_id: 'w2' }").role = "consumer";
+    EXPECT_EQ(Derive().tables(0).backfill().state(), v1::BackfillStatus::STATE_PAUSED);
+    EXPECT_EQ(Derive().tables(0).backfill().rows_read(), 7);
+    workers_[0].facts = Facts(std::string(kStreaming) + "tables { schema: 's' table: 't' }");
+    EXPECT_FALSE(Derive().tables(0).has_backfill());
+}
+
 TEST_F(StatusTest, CountsTablesThatNobodyNamesYetAsWaiting) {
     Add("w1", "publisher { state: STATE_STREAMING tables_total: 3 }");
     EXPECT_EQ(Derive().state(), Status::STATE_COPYING);

@@ -19,6 +19,7 @@ struct Merged {
     std::optional<v1::TableStatus> held;
     int64_t rows_copied = 0;
     int64_t rows_estimated = 0;
+    std::optional<v1::BackfillStatus> backfill;
     /// The publisher reads its rows still, whatever its owner has applied.
     bool copying = false;
 };
@@ -39,6 +40,9 @@ bool IsFromOwner(const v1::TableStatus& table, const WorkerReport& worker) {
 void Take(const v1::TableStatus& table, const WorkerReport& worker, bool fresh, Merged& merged) {
     merged.rows_copied = std::max(merged.rows_copied, table.rows_copied());
     merged.rows_estimated = std::max(merged.rows_estimated, table.rows_estimated());
+    if (table.has_backfill() && fresh) {
+        merged.backfill = table.backfill();
+    }
     if (table.publisher_holds()) {
         if (fresh) {
             merged.held = table;
@@ -77,6 +81,10 @@ v1::TableStatus Resolve(Merged merged, absl::Time fresh_after) {
     }
     if (merged.copying && table.state() == v1::TableStatus::STATE_LIVE) {
         table.set_state(v1::TableStatus::STATE_COPYING);
+    }
+    table.clear_backfill();
+    if (merged.backfill) {
+        *table.mutable_backfill() = *std::move(merged.backfill);
     }
     table.set_rows_copied(std::max(table.rows_copied(), merged.rows_copied));
     table.set_rows_estimated(std::max(table.rows_estimated(), merged.rows_estimated));

@@ -212,6 +212,10 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
                                   .hash = {rule.hash().begin(), rule.hash().end()}});
     }
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
+        std::vector<std::vector<std::string>> keys;
+        for (const v1::RowChoice::Key& key : table.backfill_rows().keys()) {
+            keys.emplace_back(key.cells().begin(), key.cells().end());
+        }
         config.overrides.push_back(
             {.schema = table.schema(),
              .table = table.table(),
@@ -222,7 +226,13 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
              .skip_next = table.skip_next_offset(),
              .drop_counter = table.drop_counter(),
              .drop_columns = {table.drop_columns().begin(), table.drop_columns().end()},
-             .replay_counter = table.replay_counter()});
+             .replay_counter = table.replay_counter(),
+             .backfill_paused = table.backfill_paused(),
+             .backfill_priority = table.backfill_priority(),
+             .backfill_cancel_counter = table.backfill_cancel_counter(),
+             .backfill_counter = table.backfill_counter(),
+             .backfill_where = table.backfill_rows().where(),
+             .backfill_keys = std::move(keys)});
     }
     config.resync_counter = proto.spec().resync_counter();
     auto source = Connector(proto.source(), ConnectorUse::kSource);

@@ -82,6 +82,8 @@ v1::PipelineEvent::Type Type(events::EventType type) {
             return v1::PipelineEvent::TYPE_PUBLISHER_TAKEOVER;
         case events::EventType::kDeadLettersReplayed:
             return v1::PipelineEvent::TYPE_DEAD_LETTERS_REPLAYED;
+        case events::EventType::kTableBackfill:
+            return v1::PipelineEvent::TYPE_TABLE_BACKFILL;
         case events::EventType::kTablesChanged:
             return v1::PipelineEvent::TYPE_TABLES_CHANGED;
     }
@@ -160,12 +162,45 @@ void ShowHeld(const absl::Status& held, v1::TableStatus* proto) {
     proto->clear_held_next_offset();
 }
 
+v1::BackfillStatus::State State(publish::BackfillFacts::State state) {
+    switch (state) {
+        case publish::BackfillFacts::State::kNone:
+            return v1::BackfillStatus::STATE_UNSPECIFIED;
+        case publish::BackfillFacts::State::kQueued:
+            return v1::BackfillStatus::STATE_QUEUED;
+        case publish::BackfillFacts::State::kRunning:
+            return v1::BackfillStatus::STATE_RUNNING;
+        case publish::BackfillFacts::State::kPaused:
+            return v1::BackfillStatus::STATE_PAUSED;
+        case publish::BackfillFacts::State::kCancelled:
+            return v1::BackfillStatus::STATE_CANCELLED;
+    }
+    return v1::BackfillStatus::STATE_UNSPECIFIED;
+}
+
+void TranslateBackfill(const publish::BackfillFacts& facts, v1::BackfillStatus& proto) {
+    proto.set_state(State(facts.state));
+    proto.set_resync(facts.resync);
+    proto.set_chosen(facts.chosen);
+    proto.set_rows_read(facts.rows);
+    proto.set_bytes_read(facts.bytes);
+    proto.set_chunks(facts.chunks);
+    proto.set_rows_per_second(facts.rows_per_second);
+    if (facts.remaining) {
+        proto.mutable_remaining_least()->set_seconds(facts.remaining->first.count());
+        proto.mutable_remaining_most()->set_seconds(facts.remaining->second.count());
+    }
+}
+
 void AddCopyState(const publish::TableFacts& facts, v1::TableStatus* proto) {
     proto->set_schema(facts.schema);
     proto->set_table(facts.table);
     proto->set_append_only(facts.append_only);
     proto->set_rows_copied(facts.rows_copied);
     proto->set_rows_estimated(std::max<int64_t>(0, facts.rows_estimated));
+    if (facts.backfill.state != publish::BackfillFacts::State::kNone) {
+        TranslateBackfill(facts.backfill, *proto->mutable_backfill());
+    }
     if (!facts.held.ok()) {
         ShowHeld(facts.held, proto);
         return;

@@ -77,6 +77,34 @@ TEST(Facts, TheFirstCopyShowsUntilItIsWholeAndNeverHidesTrouble) {
     EXPECT_EQ(proto.publisher().worker_id(), "w1");
 }
 
+TEST(Facts, HowFarABackfillIsComesWithItsTable) {
+    runtime::PipelineFacts facts = Facts();
+    facts.publisher.emplace();
+    facts.publisher->state = publish::PublisherState::kStreaming;
+    publish::TableFacts table{"public", "orders", "", false, false, 10};
+    EXPECT_FALSE(table.backfill.remaining.has_value());
+    facts.publisher->tables = {table};
+    EXPECT_FALSE(Translate(facts).tables(0).has_backfill());
+    table.backfill = {.state = publish::BackfillFacts::State::kRunning,
+                      .resync = true,
+                      .chosen = false,
+                      .rows = 10,
+                      .bytes = 2'000,
+                      .chunks = 3,
+                      .rows_per_second = 2.5,
+                      .remaining = std::pair(std::chrono::seconds(4), std::chrono::seconds(9))};
+    facts.publisher->tables = {table};
+    const v1::PipelineFacts proto = Translate(facts);
+    const v1::BackfillStatus& backfill = proto.tables(0).backfill();
+    EXPECT_EQ(backfill.state(), v1::BackfillStatus::STATE_RUNNING);
+    EXPECT_TRUE(backfill.resync());
+    EXPECT_EQ(backfill.rows_read(), 10);
+    EXPECT_EQ(backfill.bytes_read(), 2'000);
+    EXPECT_EQ(backfill.chunks(), 3);
+    EXPECT_EQ(backfill.remaining_least().seconds(), 4);
+    EXPECT_EQ(backfill.remaining_most().seconds(), 9);
+}
+
 TEST(Facts, AStandbySaysNothingOfTables) {
     runtime::PipelineFacts facts = Facts();
     facts.publisher.emplace();

@@ -34,7 +34,7 @@ void BatchFolder::Reset(uint32_t generation) {
 }
 
 bool BatchFolder::MustFlush(const sdk::ChangeEvent& event) const {
-    return events_ > 0 && (schema_->id != event.schema->id || event.op == Op::kResync);
+    return events_ > 0 && (schema_->id != event.schema->id || event.op == Op::kResync || resync_cancelled_);
 }
 
 int64_t BatchFolder::footprint() const {
@@ -163,6 +163,8 @@ void BatchFolder::TakeMarker(Op op) {
         only_copy_ = false;  // of the rows that come, many stand at the destination
     } else if (op == Op::kResyncEnd) {
         resync_ends_ = true;
+    } else if (op == Op::kResyncCancel) {
+        resync_cancelled_ = true;
     } else if (!MILLRACE_DEFECT("ignore-truncate", 1)) {
         Truncate();
     }
@@ -309,6 +311,7 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
     batch.truncate_first = truncate_first_;
     batch.resync_begins = resync_begins_;
     batch.resync_ends = resync_ends_;
+    batch.resync_cancelled = resync_cancelled_;
     batch.append = schema_->append_only || (append_copy && !rows_.empty());
     batch.rows.reserve(rows_.size());
     for (const RowState& row : rows_) {
@@ -345,6 +348,7 @@ void BatchFolder::Clear() {
     truncate_first_ = false;
     resync_begins_ = false;
     resync_ends_ = false;
+    resync_cancelled_ = false;
     only_copy_ = true;
     events_ = 0;
     markers_ = 0;

@@ -108,6 +108,7 @@ class BatchFolder final {
     bool truncate_first_ = false;
     bool resync_begins_ = false;
     bool resync_ends_ = false;
+    bool resync_cancelled_ = false;
     bool only_copy_ = true;
     uint32_t generation_ = 0;
     int64_t events_ = 0;

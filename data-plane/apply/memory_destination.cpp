@@ -197,6 +197,9 @@ absl::StatusOr<sdk::ApplyResult> ApplyRows(const sdk::Batch& batch, MemoryTable&
             std::erase_if(table.rows, [&](const auto& row) { return !table.seen->contains(row.first); }));
         table.seen.reset();
     }
+    if (batch.resync_cancelled) {
+        table.seen.reset();
+    }
     ++table.batches;
     table.append_batches += batch.append ? 1 : 0;
     return result;

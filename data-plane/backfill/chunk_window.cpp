@@ -137,6 +137,7 @@ class ChunkWindow::Overlay final {
             case Op::kRead:
             case Op::kResync:
             case Op::kResyncEnd:
+            case Op::kResyncCancel:
                 return;  // the backfill's own
         }
     }

@@ -156,7 +156,7 @@ absl::Status DecodeDebezium(std::string_view value, const SchemaLookup& schemas,
         return Malformed("it is not an envelope of Debezium's form with Millrace's note in its source");
     }
     const v1::ChangeRecord& head = note.head();
-    if (head.op() < v1::ChangeRecord::OP_INSERT || head.op() > v1::ChangeRecord::OP_RESYNC_END) {
+    if (head.op() < v1::ChangeRecord::OP_INSERT || head.op() > v1::ChangeRecord::OP_RESYNC_CANCEL) {
         return Malformed("its operation is unknown to this version");
     }
     TakeHead(head, into.event);

@@ -54,6 +54,7 @@ char OpLetter(const sdk::ChangeEvent& event) {
             return 'r';
         case sdk::Op::kResync:
         case sdk::Op::kResyncEnd:
+        case sdk::Op::kResyncCancel:
             return 'm';  // a message: of no row
     }
     return '?';

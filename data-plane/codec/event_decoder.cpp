@@ -102,6 +102,7 @@ bool ImagesFit(sdk::Op op, std::size_t columns, std::size_t after, std::size_t b
         case sdk::Op::kTruncate:
         case sdk::Op::kResync:
         case sdk::Op::kResyncEnd:
+        case sdk::Op::kResyncCancel:
             return after == 0 && before == 0;
     }
     return false;
@@ -158,7 +159,7 @@ absl::Status DecodeValue(std::string_view value, const SchemaLookup& schemas, De
             return Malformed("its bytes are damaged");
         }
     }
-    if (raw.op < static_cast<uint64_t>(sdk::Op::kInsert) || raw.op > static_cast<uint64_t>(sdk::Op::kResyncEnd)) {
+    if (raw.op < static_cast<uint64_t>(sdk::Op::kInsert) || raw.op > static_cast<uint64_t>(sdk::Op::kResyncCancel)) {
         return Malformed("its operation is unknown to this version");
     }
     if (raw.xid > std::numeric_limits<uint32_t>::max() ||

@@ -37,7 +37,7 @@ std::unique_ptr<EventSample> DrawEvent() {
     sample->schema = DrawSchema();
     sdk::ChangeEvent& event = sample->event;
     event.schema = sample->schema;
-    event.op = static_cast<sdk::Op>(*rc::gen::inRange(1, 8));
+    event.op = static_cast<sdk::Op>(*rc::gen::inRange(1, 9));
     event.position = {*rc::gen::arbitrary<uint64_t>(), *rc::gen::arbitrary<uint64_t>()};
     event.commit_time_us = *rc::gen::arbitrary<int64_t>();
     event.xid = *rc::gen::arbitrary<uint32_t>();

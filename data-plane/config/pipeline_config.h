@@ -67,6 +67,13 @@ struct TableOverride final {
     std::vector<std::string> drop_columns = {};
     /// Rises with every replay of dead letters.
     int64_t replay_counter = 0;
+    bool backfill_paused = false;
+    int32_t backfill_priority = 0;
+    int64_t backfill_cancel_counter = 0;
+    /// Rises with every backfill of chosen rows: those that meet the condition, or those under the keys.
+    int64_t backfill_counter = 0;
+    std::string backfill_where = {};
+    std::vector<std::vector<std::string>> backfill_keys = {};
 
     friend bool operator==(const TableOverride&, const TableOverride&) = default;
 };

@@ -24,6 +24,7 @@ enum class EventType {
     kDropPending,
     kColumnsDropped,
     kDeadLettersReplayed,
+    kTableBackfill,
 };
 
 struct Event final {

@@ -46,7 +46,12 @@ BackfillState DecodeBackfill(const v1::BackfillState& proto) {
                         .bound = DecodeKey(proto.bound()),
                         .scanned = proto.scanned(),
                         .repairs = {},
-                        .resync = proto.resync()};
+                        .resync = proto.resync(),
+                        .chosen = proto.chosen(),
+                        .where = proto.where(),
+                        .rows = proto.rows(),
+                        .bytes = proto.bytes(),
+                        .chunks = proto.chunks()};
     for (const v1::BackfillKey& key : proto.repairs()) {
         state.repairs.push_back(DecodeKey(key));
     }
@@ -58,6 +63,11 @@ void EncodeBackfill(const BackfillState& state, v1::BackfillState& proto) {
     EncodeKey(state.bound, *proto.mutable_bound());
     proto.set_scanned(state.scanned);
     proto.set_resync(state.resync);
+    proto.set_chosen(state.chosen);
+    proto.set_where(state.where);
+    proto.set_rows(state.rows);
+    proto.set_bytes(state.bytes);
+    proto.set_chunks(state.chunks);
     for (const sdk::KeyTexts& key : state.repairs) {
         EncodeKey(key, *proto.add_repairs());
     }
@@ -88,10 +98,14 @@ absl::Status DecodeTable(const std::string& key, std::string_view bytes, Control
                                    .held_reason = proto.held_reason(),
                                    .held_error = proto.held_error(),
                                    .held_remedy = proto.held_remedy()};
-    state.tables[proto.topic()].backfill_seq = proto.backfill_seq();
-    state.tables[proto.topic()].stands = proto.stands() || proto.copied();
+    TableState& table = state.tables[proto.topic()];
+    table.backfill_seq = proto.backfill_seq();
+    table.stands = proto.stands() || proto.copied();
+    table.cancel_counter = proto.cancel_counter();
+    table.chosen_counter = proto.chosen_counter();
+    table.incomplete = proto.incomplete();
     if (proto.has_backfill()) {
-        state.tables[proto.topic()].backfill = DecodeBackfill(proto.backfill());
+        table.backfill = DecodeBackfill(proto.backfill());
     }
     return absl::OkStatus();
 }
@@ -145,6 +159,9 @@ std::string EncodeTableState(const TableState& table) {
     proto.set_held_remedy(table.held_remedy);
     proto.set_backfill_seq(table.backfill_seq);
     proto.set_stands(table.stands);
+    proto.set_cancel_counter(table.cancel_counter);
+    proto.set_chosen_counter(table.chosen_counter);
+    proto.set_incomplete(table.incomplete);
     if (table.backfill) {
         EncodeBackfill(*table.backfill, *proto.mutable_backfill());
     }

@@ -123,6 +123,13 @@ absl::Status Copies::CopyMissing() {
     for (const sdk::SourceTable* table : missing.in_chunks) {
         RETURN_IF_ERROR(Queue(*table));
     }
+    for (const sdk::SourceTable& table : surroundings_.tables.listed()) {
+        const TableState& state = surroundings_.tables.StateOf(table);
+        if (state.copied && surroundings_.tables.GoesOn(table, state)) {
+            queue_.push_back(&table);  // chosen rows of it
+        }
+    }
+    RETURN_IF_ERROR(TakeOrders());
     return writer.open() ? writer.Commit() : absl::OkStatus();
 }
 
@@ -157,6 +164,8 @@ absl::Status Copies::Queue(const sdk::SourceTable& table) {
         return absl::OkStatus();
     }
     RecordWhyAnew(table, state);
+    // Whatever was cancelled before is another one.
+    state.cancel_counter = surroundings_.tables.wanted().Of(table.schema, table.table).backfill_cancel_counter;
     if (state.published()) {
         state.Forget();
         RETURN_IF_ERROR(surroundings_.writer.WriteTableState(state));
@@ -165,7 +174,7 @@ absl::Status Copies::Queue(const sdk::SourceTable& table) {
     return absl::OkStatus();
 }
 
-absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
+void Copies::Settle(StreamWriter& stream) {
     for (auto one = going_on_.begin(); one != going_on_.end();) {
         if ((*one)->durable()) {
             End(stream, **one);
@@ -174,7 +183,14 @@ absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
             ++one;
         }
     }
-    if (!queue_.empty() && std::ssize(going_on_) < surroundings_.rules.connections) {
+}
+
+absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
+    Settle(stream);
+    if (orders_taken_ != surroundings_.tables.wanted().version() && !surroundings_.writer.pending().mid_transaction) {
+        RETURN_IF_ERROR(TakeOrders());
+    }
+    if ((!queue_.empty() || opening_.valid()) && std::ssize(going_on_) < surroundings_.rules.connections) {
         RETURN_IF_ERROR(BeginNext(stream));
     }
     for (const auto& backfill : going_on_) {
@@ -185,6 +201,9 @@ absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
 
 absl::Status Copies::TendOne(TableBackfill& backfill, bool may_read) {
     const absl::Status tended = backfill.Tend(may_read);
+    if (base::ReasonOf(tended) == kBackfillRefusedReason) {
+        return GiveUp(backfill, std::string(tended.message()));
+    }
     if (base::ReasonOf(tended) == kCopyNeededReason) {
         RETURN_IF_ERROR(Leave({.table = &backfill.state(),
                                .reason = std::string(tended.message()),
@@ -196,8 +215,17 @@ absl::Status Copies::TendOne(TableBackfill& backfill, bool may_read) {
 void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
     stream.Dismiss(backfill);
     backfill.ShowCopied();
+    // Chosen rows may have been asked for meanwhile.
+    orders_taken_.reset();
     const TableState& state = backfill.state();
-    RecordOf(state, EventType::kCopyFinished, base::Concat(state.rows, " rows copied"), surroundings_.writer.pending().end);
+    const int64_t rows = backfill.chosen() ? backfill.counts().rows : static_cast<int64_t>(state.rows);
+    if (backfill.cancelled()) {
+        RecordOf(state, EventType::kTableBackfill, base::Concat("the backfill was cancelled; ", rows, " rows had been read"),
+                 surroundings_.writer.pending().end);
+        return;
+    }
+    RecordOf(state, EventType::kCopyFinished, base::Concat(rows, backfill.chosen() ? " chosen rows copied" : " rows copied"),
+             surroundings_.writer.pending().end);
     base::LogInfo("table copied", {{"table", base::Concat(state.schema, ".", state.table)},
                                    {"rows", state.rows},
                                    {"chunks", backfill.counts().chunks},
@@ -206,23 +234,26 @@ void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
 }
 
 absl::Status Copies::BeginNext(StreamWriter& stream) {
-    const sdk::SourceTable& table = *queue_.front();
     if (!opening_.valid()) {
-        if (steady_clock::now() < open_from_) {
+        const size_t next = steady_clock::now() < open_from_ ? queue_.size() : NextInQueue();
+        if (next == queue_.size()) {
             return absl::OkStatus();
         }
-        opening_ = std::async(std::launch::async, [&] { return surroundings_.source.OpenChunks(table); });
+        opening_for_ = queue_[next];
+        queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(next));
+        opening_ = std::async(std::launch::async, [this, table = opening_for_] { return surroundings_.source.OpenChunks(*table); });
     }
     if (opening_.wait_for(seconds{0}) != std::future_status::ready || surroundings_.writer.pending().mid_transaction) {
         return absl::OkStatus();
     }
     absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> reader = opening_.get();
-    queue_.pop_front();
+    const sdk::SourceTable& table = *std::exchange(opening_for_, nullptr);
     surroundings_.tables.Delay(surroundings_.tables.StateOf(table), reader.status());
     if (!reader.ok()) {
         queue_.push_back(&table);
         open_from_ = steady_clock::now() + kUntilNextTry;
         surroundings_.tables.ShowOn(surroundings_.board);
+        ShowQueue();
         return absl::OkStatus();
     }
     return Begin(stream, table, *std::move(reader));
@@ -236,6 +267,7 @@ absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, 
         return absl::OkStatus();
     }
     const bool begins = !state.backfill;
+    const config::TableOverride wanted = surroundings_.tables.wanted().Of(table.schema, table.table);
     const bool was_held = state.held();
     const bool stands = surroundings_.tables.Stands(table, state);
     if (begins) {
@@ -249,6 +281,10 @@ absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, 
                                                           .rules = surroundings_.rules,
                                                           .rate = rate_},
                                                          table, state, std::move(reader), now, stands));
+    backfill->Pause(wanted.backfill_paused);
+    if (cancelled_in_queue_.erase(&table) > 0) {
+        RETURN_IF_ERROR(backfill->Cancel());
+    }
     stream.Attend(*backfill);
     going_on_.push_back(std::move(backfill));
     const uint64_t at = surroundings_.writer.pending().end;

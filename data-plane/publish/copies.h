@@ -8,6 +8,8 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,8 +58,15 @@ class Copies final {
     /// While it goes on, after every poll: takes the queued ones forward; chunks are asked for if they `may` be read now. Aborted, reason COPY_NEEDED: one was left, see
     /// Leave.
     absl::Status Tend(StreamWriter& stream, bool may_read);
+    /// Tells of those that have ended and are durable. Tend does so, too; also to be called at the session's end.
+    void Settle(StreamWriter& stream);
     /// Rows are being read.
     [[nodiscard]] bool tending() const { return !going_on_.empty() || opening_.valid(); }
+
+    /// Sets the gauges of the tables of which rows are read; to be called now and then.
+    void ReportOn(base::Metrics& metrics, const std::string& pipeline) const;
+    /// Tells of the tables that wait.
+    void ShowQueue();
 
     /// Nothing more of the table is published until it has been copied anew, by the next session.
     absl::Status Leave(const WantedCopy& wanted);
@@ -79,6 +88,15 @@ class Copies final {
     absl::Status Queue(const sdk::SourceTable& table);
     /// The first of the queue, once the connection for it is there.
     absl::Status BeginNext(StreamWriter& stream);
+    /// The place in the queue of the table that is begun next; its size when none is to be.
+    [[nodiscard]] size_t NextInQueue() const;
+    /// Carries out what the verbs want of backfills now. Between two transactions.
+    absl::Status TakeOrders();
+    absl::Status TakeOrder(const config::TableOverride& wanted);
+    absl::Status TakeCancel(const sdk::SourceTable& table);
+    /// Chosen rows of a table that is copied are to be read again.
+    absl::Status Choose(const sdk::SourceTable& table, const config::TableOverride& wanted);
+    absl::Status GiveUp(TableBackfill& backfill, const std::string& why);
     absl::Status Begin(StreamWriter& stream, const sdk::SourceTable& table, std::unique_ptr<sdk::ChunkReader> reader);
     absl::Status TendOne(TableBackfill& backfill, bool may_read);
     void End(StreamWriter& stream, TableBackfill& backfill);
@@ -92,7 +110,12 @@ class Copies final {
     std::deque<const sdk::SourceTable*> queue_;
     /// For the first of the queue; made on a thread of its own, because the stream does not wait for a server that is away.
     std::future<absl::StatusOr<std::unique_ptr<sdk::ChunkReader>>> opening_;
+    const sdk::SourceTable* opening_for_ = nullptr;
     std::chrono::steady_clock::time_point open_from_{};
+    /// Tables that are cancelled as soon as they have begun.
+    std::set<const sdk::SourceTable*> cancelled_in_queue_;
+    /// Version of the wanted overrides that was looked at last.
+    std::optional<uint64_t> orders_taken_;
     std::vector<std::unique_ptr<TableBackfill>> going_on_;
 };
 

@@ -41,14 +41,19 @@ int64_t WantedOverrides::Resync() const {
     return resync_counter_;
 }
 
-int64_t WantedOverrides::ResyncOf(const std::string& schema, const std::string& table) const {
+std::vector<config::TableOverride> WantedOverrides::All() const {
+    const std::lock_guard lock(mutex_);
+    return overrides_;
+}
+
+config::TableOverride WantedOverrides::Of(const std::string& schema, const std::string& table) const {
     const std::lock_guard lock(mutex_);
     for (const config::TableOverride& wanted : overrides_) {
         if (wanted.schema == schema && wanted.table == table) {
-            return wanted.resync_counter;
+            return wanted;
         }
     }
-    return 0;
+    return {};
 }
 
 PublisherFacts FactsBoard::Read() const {

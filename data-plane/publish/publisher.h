@@ -11,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,6 +25,23 @@ namespace millrace::publish {
 
 enum class PublisherState { kStarting, kStandby, kCopying, kStreaming, kRetrying, kBlocked };
 
+/// How far the reading of a table's rows in chunks is.
+struct BackfillFacts final {
+    enum class State { kNone, kQueued, kRunning, kPaused, kCancelled };
+    State state = State::kNone;
+    /// Rows stand at the destination meanwhile.
+    bool resync = false;
+    /// Of chosen rows only.
+    bool chosen = false;
+    int64_t rows = 0;
+    int64_t bytes = 0;
+    int64_t chunks = 0;
+    /// In the last seconds.
+    double rows_per_second = 0;
+    /// Until its end, if it goes on as it does; nullopt: nobody can tell.
+    std::optional<std::pair<std::chrono::seconds, std::chrono::seconds>> remaining = {};
+};
+
 /// Copy state of one table.
 struct TableFacts final {
     std::string schema;
@@ -36,6 +54,7 @@ struct TableFacts final {
     int64_t rows_estimated = -1;
     /// OK, or why nothing is published of it until a resync.
     absl::Status held;
+    BackfillFacts backfill = {};
 };
 
 /// A snapshot of what the publisher knows of itself.
@@ -73,8 +92,14 @@ class WantedOverrides final {
     void Set(const config::PipelineConfig& pipeline);
     /// The resync that is wanted of the whole pipeline; 0 when none ever was.
     [[nodiscard]] int64_t Resync() const;
+    /// All that is wanted of single tables.
+    [[nodiscard]] std::vector<config::TableOverride> All() const;
+    /// What is wanted of a table; as good as nothing when nothing ever was.
+    [[nodiscard]] config::TableOverride Of(const std::string& schema, const std::string& table) const;
     /// The resync that is wanted of a table; 0 when none ever was.
-    [[nodiscard]] int64_t ResyncOf(const std::string& schema, const std::string& table) const;
+    [[nodiscard]] int64_t ResyncOf(const std::string& schema, const std::string& table) const {
+        return Of(schema, table).resync_counter;
+    }
     /// Rises with every Set.
     [[nodiscard]] uint64_t version() const { return version_; }
 

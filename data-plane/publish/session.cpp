@@ -350,6 +350,7 @@ absl::Status Session::Stream() {
                       .recorder = surroundings_.recorder},
                      wanted_version_);
     ShowStreaming();
+    copies_->ShowQueue();
     bool changed = false;
     while (!stop_.stop_requested() && !changed) {
         const milliseconds patience =
@@ -380,6 +381,7 @@ absl::Status Session::Stream() {
         ASSIGN_OR_RETURN(changed, watch.Changed());
     }
     RETURN_IF_ERROR(stream.Finish());
+    copies_->Settle(stream);
     MILLRACE_FAILPOINT("publish.after_finish");
     source_->Acknowledge(writer_->durable().end);
     return source_->SendFeedback(/*now=*/true);
@@ -421,6 +423,7 @@ absl::Status Session::Housekeeping(int64_t events) {
     metrics_.GetCounter("millrace_events_published_total", "Changes written to Kafka", labels)
         .Add(static_cast<double>(fresh));
     if (copies_->tending()) {
+        copies_->ReportOn(metrics_, pipeline_.name);
         ASSIGN_OR_RETURN(const uint64_t at, source_->CurrentPosition());
         behind_ = at > writer_->pending().end + kFarBehind;
     }

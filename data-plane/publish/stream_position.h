@@ -24,6 +24,12 @@ struct BackfillState final {
     bool scanned = false;
     std::vector<sdk::KeyTexts> repairs;
     bool resync = false;
+    /// Of chosen rows: those that meet the condition, or, without one, those of `repairs`. The table counts as copied all the while.
+    bool chosen = false;
+    std::string where = {};
+    int64_t rows = 0;
+    int64_t bytes = 0;
+    int64_t chunks = 0;
 };
 
 /// Copy state of one table; see TableCopyState in change_event.proto.
@@ -54,6 +60,10 @@ struct TableState final {
 
     /// All of its rows were published once: those at the destination may stay until a copy anew has ended.
     bool stands = false;
+    /// Of the verbs: see TableCopyState in change_event.proto.
+    int64_t cancel_counter = 0;
+    int64_t chosen_counter = 0;
+    bool incomplete = false;
 
     std::optional<BackfillState> backfill = {};
     /// Place of the last marker or row that a backfill wrote, within its position of the log; never falls.

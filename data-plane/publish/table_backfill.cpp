@@ -32,6 +32,9 @@ constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{15'000};
 constexpr milliseconds kNudgeInterval{1'000};
 constexpr milliseconds kNudgeDelay{20};
+constexpr std::chrono::seconds kPaceTime{10};
+/// What the source believes of the number of rows may be wrong by so much.
+constexpr double kEstimateError = 0.2;
 
 int64_t RowsFor(int64_t bytes, int64_t rows) {
     return rows <= 0 || bytes <= 0 ? kFirstRows : std::clamp(kChunkBytes * rows / bytes, int64_t{1}, kMostRows);
@@ -61,6 +64,7 @@ TableBackfill::TableBackfill(const Surroundings& surroundings, const sdk::Source
       fetcher_(std::move(reader)),
       tracked_from_(surroundings.writer.pending().end),
       max_rows_(RowsFor(table.bytes, table.estimated_rows)),
+      chosen_(state.backfill && state.backfill->chosen),
       counted_(state.rows) {
     if (state.backfill) {
         window_.AddRepairs(state.backfill->repairs);
@@ -99,6 +103,7 @@ absl::Status TableBackfill::BeginWith(const sdk::SchemaPtr& schema, bool stands)
     state_.rows = 0;
     counted_ = 0;
     state_.stands = resync;
+    state_.incomplete = false;
     state_.backfill.emplace().resync = resync;
     return surroundings_.writer.WriteTableState(state_);
 }
@@ -123,7 +128,7 @@ absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
 }
 
 bool TableBackfill::MayAsk(steady_clock::time_point now) {
-    if (done() || fetcher_.on_its_way() || now < ask_from_ || !surroundings_.rate.Allows(now)) {
+    if (done() || paused_ || !refused_.empty() || fetcher_.on_its_way() || now < ask_from_ || !surroundings_.rate.Allows(now)) {
         return false;
     }
     return read_all_ ? state_.backfill->scanned && ready_.empty() : ready_.size() < kReadAhead;
@@ -131,6 +136,7 @@ bool TableBackfill::MayAsk(steady_clock::time_point now) {
 
 sdk::ChunkRequest TableBackfill::NextRequest() {
     sdk::ChunkRequest request{.max_rows = max_rows_, .max_bytes = kChunkBytes, .not_before = tracked_from_};
+    request.where = state_.backfill->where;
     for (const int64_t limit : {surroundings_.rules.chunk_rows, surroundings_.rate.rows_at_once()}) {
         request.max_rows = limit > 0 ? std::min(limit, request.max_rows) : request.max_rows;
     }
@@ -156,6 +162,9 @@ sdk::ChunkRequest TableBackfill::NextRequest() {
 
 absl::Status TableBackfill::Tend(bool may_read) {
     RETURN_IF_ERROR(TakeAnswer());
+    if (!refused_.empty() && !done()) {
+        return base::MakeError(absl::StatusCode::kAborted, kBackfillRefusedReason, refused_);
+    }
     const auto now = steady_clock::now();
     if (may_read && MayAsk(now)) {
         window_.NoteAsked();
@@ -174,7 +183,7 @@ absl::Status TableBackfill::Tend(bool may_read) {
 
 absl::Status TableBackfill::TakeAnswer() {
     auto answer = fetcher_.Take();
-    if (!answer || std::exchange(in_vain_, false)) {
+    if (!answer || std::exchange(in_vain_, false) || done()) {
         return absl::OkStatus();
     }
     if (!answer->chunk.ok()) {
@@ -200,6 +209,11 @@ absl::Status TableBackfill::TakeAnswer() {
 }
 
 absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
+    if (chosen_ && !absl::IsUnavailable(status) && !absl::IsAborted(status) && !absl::IsResourceExhausted(status) &&
+        !absl::IsDeadlineExceeded(status)) {
+        refused_ = std::string(status.message());
+        return absl::OkStatus();
+    }
     if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {
         return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
     }
@@ -287,9 +301,14 @@ absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     if (chunk.rows.size() > 0) {
         NoteSchema(state_, chunk.schema, event.position, surroundings_.recorder);
     }
-    if (!state_.backfill->scanned) {
+    BackfillState& progress = *state_.backfill;
+    if (!progress.scanned && !chosen_) {
         state_.rows += chunk.rows.size();
     }
+    progress.rows += static_cast<int64_t>(chunk.rows.size());
+    progress.bytes += chunk.rows.bytes();
+    ++progress.chunks;
+    counts_.rows += static_cast<int64_t>(chunk.rows.size());
     return absl::OkStatus();
 }
 
@@ -326,6 +345,73 @@ absl::Status TableBackfill::Advance(const sdk::Chunk& chunk) {
     return surroundings_.writer.WriteTableState(state_);
 }
 
+void TableBackfill::Pause(bool paused) {
+    if (std::exchange(paused_, paused) != paused) {
+        pace_.clear();
+        Show(/*copied=*/done());
+    }
+}
+
+absl::Status TableBackfill::Cancel() {
+    if (done()) {
+        return absl::OkStatus();
+    }
+    if (state_.backfill->resync) {
+        RETURN_IF_ERROR(WriteMarker(sdk::Op::kResyncCancel, state_.schema_of_last).status());
+    }
+    if (!chosen_) {
+        state_.copied = true;
+        state_.stands = true;
+        state_.incomplete = true;
+    }
+    state_.backfill.reset();
+    ready_.clear();
+    cancelled_ = true;
+    done_at_ = steady_clock::now();
+    return surroundings_.writer.WriteTableState(state_);
+}
+
+double TableBackfill::RateNow(steady_clock::time_point now) {
+    pace_.emplace_back(now, counts_.rows);
+    while (pace_.size() > 2 && now - pace_.front().first > kPaceTime) {
+        pace_.pop_front();
+    }
+    const double seconds = std::chrono::duration<double>(now - pace_.front().first).count();
+    return seconds > 0 ? static_cast<double>(counts_.rows - pace_.front().second) / seconds : 0;
+}
+
+BackfillFacts FactsOf(const BackfillState& progress) {
+    BackfillFacts facts;
+    facts.resync = progress.resync;
+    facts.chosen = progress.chosen;
+    facts.rows = progress.rows;
+    facts.bytes = progress.bytes;
+    facts.chunks = progress.chunks;
+    return facts;
+}
+
+BackfillFacts TableBackfill::FactsNow() {
+    BackfillFacts facts;
+    if (done()) {
+        facts.state = state_.incomplete ? BackfillFacts::State::kCancelled : BackfillFacts::State::kNone;
+        return facts;
+    }
+    const BackfillState& progress = *state_.backfill;
+    facts = FactsOf(progress);
+    facts.state = paused_ ? BackfillFacts::State::kPaused : BackfillFacts::State::kRunning;
+    const auto now = steady_clock::now();
+    const double lately = paused_ ? 0 : RateNow(now);
+    const double on_average = static_cast<double>(counts_.rows) / std::chrono::duration<double>(now - begun_).count();
+    const auto left = static_cast<double>(table_.estimated_rows - progress.rows);
+    facts.rows_per_second = lately;
+    if (!paused_ && !progress.chosen && left > 0 && lately > 0) {
+        const auto in = [](double seconds) { return std::chrono::seconds(static_cast<int64_t>(seconds)); };
+        facts.remaining = {in(left * (1 - kEstimateError) / std::max(lately, on_average)),
+                           in(left * (1 + kEstimateError) / std::min(lately, on_average) + 1)};
+    }
+    return facts;
+}
+
 void TableBackfill::AdaptTo(const sdk::Chunk& chunk, steady_clock::duration took) {
     const auto rows = static_cast<int64_t>(chunk.rows.size());
     if (rows == 0) {
@@ -344,12 +430,14 @@ void TableBackfill::ShowCopied() {
 void TableBackfill::Show(bool copied) {
     surroundings_.rows.Add(static_cast<double>(state_.rows - counted_));
     counted_ = state_.rows;
+    facts_ = FactsNow();
     surroundings_.board.Update([&](PublisherFacts& facts) {
         for (TableFacts& table : facts.tables) {
             if (table.topic == state_.topic) {
                 table.rows_copied = static_cast<int64_t>(state_.rows);
-                table.copied = copied;
+                table.copied = copied || chosen_;
                 table.append_only = false;
+                table.backfill = facts_;
             }
         }
     });

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/metrics.h"
 #include "connectors/sdk/source.h"
@@ -17,6 +19,11 @@
 #include "data-plane/publish/transaction_writer.h"
 
 namespace millrace::publish {
+
+inline constexpr std::string_view kBackfillRefusedReason = "BACKFILL_REFUSED";
+
+/// What is known of a backfill that has begun, whether it is being tended or not.
+BackfillFacts FactsOf(const BackfillState& progress);
 
 /// One thread, the stream's. Errors end the session; the next one goes on behind the last chunk that is durable.
 class TableBackfill final {
@@ -50,14 +57,26 @@ class TableBackfill final {
     /// Between two transactions: writes the chunk that is there, once the stream is past it. Aborted, reason COPY_NEEDED, with
     /// why in the message: rows that were read already may have other values now.
     absl::Status OnBoundary();
-    /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move.
+    /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move. Errors as of
+    /// OnBoundary, and Aborted, reason BACKFILL_REFUSED: the choice of rows cannot be read; Cancel it.
     absl::Status Tend(bool may_read);
-    /// All of its rows are written.
-    [[nodiscard]] bool done() const { return state_.copied; }
+    /// All of its rows are written, or it was cancelled.
+    [[nodiscard]] bool done() const { return !state_.backfill.has_value(); }
     /// And in Kafka for good.
     [[nodiscard]] bool durable() const { return done() && surroundings_.writer.last_commit() > done_at_; }
     /// Tells that the table is copied.
     void ShowCopied();
+
+    /// Asks for nothing more until it goes on again; what is on its way is written.
+    void Pause(bool paused);
+    /// Between two transactions: reads no more. What was written stays.
+    absl::Status Cancel();
+    [[nodiscard]] bool cancelled() const { return cancelled_; }
+    /// As shown last.
+    [[nodiscard]] const BackfillFacts& facts() const { return facts_; }
+    [[nodiscard]] const sdk::SourceTable& table() const { return table_; }
+    /// Of chosen rows only; before and after it is done.
+    [[nodiscard]] bool chosen() const { return chosen_; }
 
     /// What this session did of it.
     struct Counts final {
@@ -65,6 +84,8 @@ class TableBackfill final {
         /// Rows that changes had overtaken as a whole.
         int64_t overtaken = 0;
         int64_t repaired = 0;
+        /// Also those that repairs read again.
+        int64_t rows = 0;
     };
     [[nodiscard]] const Counts& counts() const { return counts_; }
 
@@ -87,6 +108,9 @@ class TableBackfill final {
     void AdaptTo(const sdk::Chunk& chunk, std::chrono::steady_clock::duration took);
     void ReadAgainIn(std::chrono::milliseconds pause);
     void Show(bool copied);
+    [[nodiscard]] BackfillFacts FactsNow();
+    /// Rows a second in the last seconds.
+    double RateNow(std::chrono::steady_clock::time_point now);
 
     const Surroundings surroundings_;
     const sdk::SourceTable table_;
@@ -111,6 +135,15 @@ class TableBackfill final {
     sdk::KeyTexts repaired_up_to_;
     int64_t max_rows_;
     Counts counts_;
+    bool paused_ = false;
+    bool cancelled_ = false;
+    /// Why the choice of rows cannot be read.
+    std::string refused_;
+    const bool chosen_;
+    const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+    /// When chunks were written lately, and how many rows had been until then.
+    std::deque<std::pair<std::chrono::steady_clock::time_point, int64_t>> pace_;
+    BackfillFacts facts_;
     uint64_t counted_ = 0;
     std::chrono::steady_clock::time_point done_at_{};
     std::chrono::steady_clock::time_point ask_from_{};

@@ -49,6 +49,7 @@ absl::Status TableCopier::Copy(const sdk::SourceTable& table, uint64_t at, Table
     ASSIGN_OR_RETURN(sdk::SchemaPtr schema, source_.Describe(table));
     const bool resync = stands && RowsStay(source_, state, *schema);
     state.stands = resync;
+    state.incomplete = false;
     sdk::ChangeEvent marker;
     marker.op = resync ? sdk::Op::kResync : sdk::Op::kTruncate;
     marker.schema = schema;

@@ -217,6 +217,9 @@ void TableSet::ShowOn(FactsBoard& board) {
                          .rows_copied = static_cast<int64_t>(state.rows),
                          .rows_estimated = table.estimated_rows,
                          .held = WhyNotPublished(state)});
+        if (state.incomplete) {
+            facts.back().backfill.state = BackfillFacts::State::kCancelled;
+        }
     }
     board.Update([&](PublisherFacts& shown) { shown.tables = std::move(facts); });
 }

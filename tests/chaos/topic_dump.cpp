@@ -60,6 +60,8 @@ std::string_view Name(sdk::Op op) {
             return "resync";
         case sdk::Op::kResyncEnd:
             return "resync end";
+        case sdk::Op::kResyncCancel:
+            return "resync cancel";
     }
     return "?";
 }

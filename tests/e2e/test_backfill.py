@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import threading
 import time
@@ -259,3 +260,102 @@ def test_a_resync_into_a_file(millrace):
     millrace.wait(name)
     query = "SELECT id, v, md5(big) FROM {}items"
     assert millrace.rows("source", name, query.format("")) == millrace.duckdb_rows(file, query.format("public."))
+
+
+def backfill(millrace, name, table="items"):
+    listed = json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"]
+    return next((b for b in listed if b["table"] == table), None)
+
+
+def told(millrace, name, text):
+    lines = map(json.loads, millrace.cli("events", name, "-o", "json").stdout.splitlines())
+    return [e for e in lines if text in e["message"]]
+
+
+def test_a_backfill_is_paused_resumed_and_cancelled(millrace):
+    name, rows = "verbs", 6000
+    make_table(millrace, name, rows)
+    refused = millrace.cli("backfill", "pause", name, "public.items", check=False)
+    assert refused.returncode != 0 and "There is no pipeline" in refused.stderr
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {rows_per_second: 1000}")
+    eventually(lambda: (backfill(millrace, name) or {}).get("rows_read", 0) > 0, 30, "rows are read")
+    assert "rows/s" in millrace.cli("backfill", "list", name).stdout
+    millrace.cli("backfill", "pause", name, "public.items")
+    eventually(lambda: backfill(millrace, name)["state"] == "paused", 15, "paused")
+    time.sleep(1.5)
+    stood = backfill(millrace, name)["rows_read"]
+    millrace.sql("source", name, "INSERT INTO items VALUES (100000, 1, 'while it was paused')")
+    eventually(lambda: millrace.sql("destination", name, "SELECT 1 FROM items WHERE id = 100000"), 15, "changes go on")
+    starts = lambda: len(re.findall(f'"msg":"streaming".*pipelines/{name}"', (millrace.folder / "logs" / "w1.log").read_text(errors="replace")))  # noqa: E731
+    before = starts()
+    millrace.kill("w1")
+    millrace.restart("w1")
+    eventually(lambda: starts() > before, 40, "it streams again")
+    eventually(lambda: (backfill(millrace, name) or {}).get("state") == "paused", 30, "still paused")
+    time.sleep(2)
+    assert backfill(millrace, name)["rows_read"] == stood < rows
+    millrace.cli("backfill", "resume", name, "public.items")
+    eventually(lambda: backfill(millrace, name)["rows_read"] > stood, 30, "goes on")
+    millrace.cli("backfill", "cancel", name, "public.items")
+    eventually(lambda: backfill(millrace, name)["state"] == "cancelled", 15, "cancelled")
+    millrace.wait(name)
+    assert told(millrace, name, "the backfill was cancelled; ")
+    left = len(millrace.sql("destination", name, "SELECT 1 FROM items"))
+    assert stood < left < rows
+    refused = millrace.cli("backfill", "resume", name, "public.items", check=False)
+    assert refused.returncode == 1 and "No rows of public.items are being read" in refused.stderr
+    millrace.cli("backfill", "start", name, "public.items")
+    eventually(lambda: len(millrace.sql("destination", name, "SELECT 1 FROM items")) == rows + 1, 60, "all rows are there")
+    millrace.wait(name)
+    equal(millrace, name)
+    eventually(lambda: backfill(millrace, name) is None, 15, "nothing is read any more")
+
+
+def test_chosen_rows_are_read_again(millrace):
+    name = "chosen"
+    make_table(millrace, name, 3000)
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {chunk_rows: 200}")
+    millrace.wait(name)
+    damage = "UPDATE items SET v = -1 WHERE id % 10 = 0; DELETE FROM items WHERE id BETWEEN 1001 AND 1100"
+    millrace.sql("destination", name, damage)
+    millrace.cli("backfill", "start", name, "public.items", "--where", "id % 10 = 0 AND big <> ')'")
+    eventually(lambda: told(millrace, name, "310 chosen rows copied") or told(millrace, name, "300 chosen rows copied"), 30, "read")
+    millrace.wait(name)
+    assert millrace.sql("destination", name, "SELECT count(*) FROM items WHERE v = -1") == [(0,)]
+    assert millrace.sql("destination", name, "SELECT count(*) FROM items WHERE id BETWEEN 1001 AND 1100") == [(10,)]
+    keys = [part for i in range(1001, 1101) for part in ("--key", i)]
+    millrace.cli("backfill", "start", name, "public.items", *keys)
+    eventually(lambda: told(millrace, name, "100 chosen rows copied"), 30, "read")
+    millrace.wait(name)
+    equal(millrace, name)
+
+
+def test_a_choice_that_cannot_be_read_is_given_up(millrace):
+    name = "misfit"
+    make_table(millrace, name, 3000)
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name))
+    millrace.wait(name)
+    for choice, told_as in ((("--where", "nobody = 3"), "nobody"), (("--where", "true) TO STDOUT; DROP TABLE items; COPY (SELECT 1"), "condition is refused"),
+                            (("--key", "1,2"), "a key of the table has 1 cells"), (("--key", "x"), "chosen rows cannot be read")):
+        millrace.cli("backfill", "start", name, "public.items", *choice)
+        eventually(lambda told_as=told_as: told(millrace, name, told_as), 30, f"given up: {choice}")
+    both = millrace.cli("backfill", "start", name, "public.items", "--where", "true", "--key", "1", check=False)
+    assert both.returncode != 0
+    millrace.sql("source", name, "UPDATE items SET v = 9 WHERE id = 9")
+    millrace.wait(name)
+    equal(millrace, name)
+
+
+def test_a_table_of_higher_priority_is_read_first(millrace):
+    name = "order"
+    make_table(millrace, name, 300)
+    millrace.sql("source", name, "CREATE TABLE smaller (id int PRIMARY KEY); INSERT INTO smaller SELECT generate_series(1, 200);"
+                 "CREATE TABLE urgent (id int PRIMARY KEY); INSERT INTO urgent SELECT generate_series(1, 250)")
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {connections: 1, rows_per_second: 100}")
+    eventually(lambda: {b["state"] for b in json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"]} >= {"running", "queued"}, 30, "one is read")
+    waiting = [b["table"] for b in json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"] if b["state"] == "queued"]
+    last = waiting[-1]
+    millrace.cli("backfill", "start", name, f"public.{last}", "--priority", "5")
+    millrace.wait(name)
+    finished = eventually(lambda: (copied := [e["table"] for e in told(millrace, name, " rows copied")]) and len(copied) >= 3 and copied, 15, "all are copied")
+    assert finished.index(last) < max(finished.index(t) for t in waiting if t != last), finished

@@ -190,6 +190,10 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::ApplyWith(SqlSession& session, con
         result.rows_deleted += removed;
         prepared_->resyncing = false;
     }
+    if (prepared_->resyncing && batch.resync_cancelled) {
+        RETURN_IF_ERROR(SeenKeys(session, dialect_, stream_).Drop());
+        prepared_->resyncing = false;
+    }
     MILLRACE_FAILPOINT("merge.before_sql_commit");
     RETURN_IF_ERROR(session.Commit());
     MILLRACE_FAILPOINT("merge.after_sql_commit");

@@ -77,6 +77,18 @@ TEST_P(DestinationConformance, ATruncateEndsTheResync) {
     EXPECT_EQ(ReadRows(*schema), (Rows{{"3", "c", "3.00", "z"}}));
 }
 
+TEST_P(DestinationConformance, AResyncThatIsCancelledRemovesNothing) {
+    const SchemaPtr schema = Orders();
+    const auto writer = Open(schema);
+    Apply(*writer, BatchBuilder(schema).Full({"1", "a", "1.00", "x"}).Build(0, 1));
+    Apply(*writer, Begins(BatchBuilder(schema).Full({"2", "b", "2.00", "y"}).Build(1, 3)));
+    Batch cancel = BatchBuilder(schema).Full({"3", "c", "3.00", "z"}).Build(3, 5);
+    cancel.resync_cancelled = true;
+    Apply(*writer, cancel);
+    Apply(*writer, Ends(BatchBuilder(schema).Build(5, 6)));
+    EXPECT_EQ(ReadRows(*schema).size(), 3U);
+}
+
 TEST_P(DestinationConformance, AResyncMakesATableThatIsMissing) {
     const SchemaPtr schema = Orders();
     const auto writer = Open(schema);

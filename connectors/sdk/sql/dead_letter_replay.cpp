@@ -27,14 +27,14 @@ bool IsKey(const sdk::TableSchema& schema, size_t column) {
 absl::StatusOr<std::vector<size_t>> DeadLetterReplay::Apply(const std::vector<DeadLetter>& letters) {
     Collect(letters);
     std::vector<size_t> applied;
+    batch_ = MakeBatch();
     if (rows_.empty()) {
         return applied;
     }
-    sdk::Batch batch = MakeBatch();
-    ASSIGN_OR_RETURN(const auto refused, FindRefusedStaged(session_, sql_, batch));
+    ASSIGN_OR_RETURN(const auto refused, FindRefusedStaged(session_, sql_, batch_));
     Refuse(refused);
     for (const LoadTable& stage : sql_.Stages()) {
-        RETURN_IF_ERROR(session_.Load(stage, batch).status());
+        RETURN_IF_ERROR(session_.Load(stage, batch_).status());
     }
     ASSIGN_OR_RETURN(const auto found, session_.Query(sql_.StagedThere()));
     std::set<size_t> there;

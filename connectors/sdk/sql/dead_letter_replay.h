@@ -24,6 +24,8 @@ class DeadLetterReplay final {
     /// together, older ones first. A cell whose row is not there, a column that is none any more and a key of
     /// another shape leave their letters as they are; so does a whole row while any of its cells is refused.
     absl::StatusOr<std::vector<size_t>> Apply(const std::vector<DeadLetter>& letters);
+    /// The rows that Apply looked at, each under its key.
+    [[nodiscard]] const sdk::Batch& batch() const { return batch_; }
 
  private:
     /// What the letters say of the row of one key.
@@ -48,6 +50,7 @@ class DeadLetterReplay final {
     const MergeSql& sql_;
     const sdk::SchemaPtr& schema_;
     std::vector<Row> rows_;
+    sdk::Batch batch_;
     /// Rows and columns that the destination still refuses; a refused key refuses every column.
     std::set<std::pair<size_t, size_t>> refused_;
 };

@@ -292,7 +292,11 @@ absl::StatusOr<int64_t> MergeWriter::ReplayPart(SqlSession& session, const sdk::
     prepared_.reset();
     RETURN_IF_ERROR(Prepare(session, nothing, Care::kThorough));
     const MergeSql sql(dialect_, target_, *schema, prepared_->names, prepared_->types);
-    ASSIGN_OR_RETURN(const std::vector<size_t> applied, DeadLetterReplay(session, sql, schema).Apply(letters));
+    DeadLetterReplay replay(session, sql, schema);
+    ASSIGN_OR_RETURN(const std::vector<size_t> applied, replay.Apply(letters));
+    if (prepared_->resyncing && !replay.batch().rows.empty()) {
+        RETURN_IF_ERROR(SeenKeys(session, dialect_, stream_).Add(prepared_->key, replay.batch()));
+    }
     std::vector<DeadLetter> gone;
     for (const size_t index : applied) {
         gone.push_back(letters[index]);
@@ -503,8 +507,11 @@ absl::Status MergeWriter::ChangeToText(SqlSession& session, const sdk::Batch& ba
             Run(session, base::Concat("ALTER TABLE ", dialect_.Qualified(target_), " ALTER COLUMN ",
                                       dialect_.QuoteIdentifier(column), " TYPE TEXT")));
     }
+    const bool resyncing = prepared_->resyncing;
     prepared_.reset();
-    return Prepare(session, batch, Care::kCellByCell);
+    RETURN_IF_ERROR(Prepare(session, batch, Care::kCellByCell));
+    prepared_->resyncing = resyncing;
+    return resyncing ? SeenKeys(session, dialect_, stream_).Fit(prepared_->key) : absl::OkStatus();
 }
 
 absl::Status MergeWriter::ResolveUnchanged(SqlSession& session, const MergeSql& sql, const LoadTable& stage,

@@ -97,6 +97,33 @@ TEST_P(DestinationConformance, AResyncMakesATableThatIsMissing) {
     EXPECT_EQ(ReadRows(*schema), (Rows{{"1", "a", "1.00", "x"}, {"2", "b", "2.00", "y"}}));
 }
 
+TEST_P(DestinationConformance, AResyncWhoseKeyBecomesText) {
+    const SchemaPtr schema = MakeSchema("texts", {MakeColumn("id", "integer", 1), MakeColumn("v", "text")});
+    const auto writer = Open(schema);
+    Apply(*writer, BatchBuilder(schema).Full({"1", "old"}).Full({"2", "old"}).Full({"3", "old"}).Build(0, 3));
+    Batch begin = Begins(BatchBuilder(schema).Full({"1", "new"}).Full({"not a number", "new"}).Build(3, 6));
+    begin.refused = RefusedValues::kText;
+    Apply(*writer, begin);
+    const auto second = Open(schema);
+    Apply(*second, Ends(BatchBuilder(schema).Full({"2", "new"}).Build(6, 8)));
+    EXPECT_EQ(ReadRows(*schema), (Rows{{"1", "new"}, {"2", "new"}, {"not a number", "new"}}));
+}
+
+TEST_P(DestinationConformance, ADeadLetterThatIsReplayedDuringAResyncStays) {
+    const SchemaPtr schema = MakeSchema("texts", {MakeColumn("id", "integer", 1), MakeColumn("v", "text")});
+    const auto writer = Open(schema);
+    Apply(*writer, BatchBuilder(schema).Full({"1", "old"}).Full({"2", "old"}).Build(0, 2));
+    Batch begin = Begins(BatchBuilder(schema).Full({"1", "new"}).Full({"not a number", "new"}).Build(2, 5));
+    begin.refused = RefusedValues::kDeadLetter;
+    EXPECT_EQ(Apply(*writer, begin).dead_letters_standing, 1);
+    database_->Execute("ALTER TABLE " + Quoted("shop") + "." + Quoted("texts") + " ALTER COLUMN " + Quoted("id") + " TYPE TEXT");
+    const auto replayed = writer->ReplayDeadLetters(schema);
+    ASSERT_TRUE(replayed.ok()) << replayed.status();
+    EXPECT_EQ(replayed->applied, 1);
+    Apply(*writer, Ends(BatchBuilder(schema).Build(5, 6)));
+    EXPECT_EQ(ReadRows(*schema), (Rows{{"1", "new"}, {"not a number", "new"}}));
+}
+
 TEST_P(DestinationConformance, AResyncOfManyRowsWhoseKeyGrowsMeanwhile) {
     constexpr int kRows = 3'000;
     const SchemaPtr before = MakeSchema("grown", {MakeColumn("a", "character varying(6)", 1), MakeColumn("b", "integer", 2), MakeColumn("v", "text")});

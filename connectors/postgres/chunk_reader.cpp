@@ -254,7 +254,9 @@ absl::Status ChunkReader::CheckWhere(const CatalogTable& table, const std::strin
     return checked.ok() || !session_->healthy()
                ? checked
                : base::MakeError(absl::StatusCode::kInvalidArgument, "WHERE_INVALID",
-                                 base::Concat("the condition is refused: ", checked.message()));
+                                 // Its own words may hold a part of the condition, which may be a value.
+                                 base::Concat("the source refuses the condition (", base::ReasonOf(checked), ")"),
+                                 "Try it at the source in a SELECT");
 }
 
 absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk) {

@@ -116,13 +116,7 @@ absl::StatusOr<v1::Pipeline> Pipelines::ResyncTable(const v1::ResyncPipelineTabl
 }
 
 absl::StatusOr<v1::Pipeline> Pipelines::StartBackfill(const v1::StartPipelineTableBackfillRequest& request) {
-    const bool chosen = request.has_rows();
-    if (chosen && request.rows().where().empty() == request.rows().keys().empty()) {
-        return base::MakeError(absl::StatusCode::kInvalidArgument, "ROWS_INVALID",
-                               absl::StrCat("Rows of ", request.schema(), ".", request.table(),
-                                            " are chosen by a condition or by keys, one of the two."),
-                               "Give one, or neither for all rows.");
-    }
+    const bool chosen = !request.sealed_rows().empty();
     return OrderTable(
         request.name(), request.schema(), request.table(),
         chosen ? MakeEvent(v1::PipelineEvent::TYPE_TABLE_BACKFILL, "a user asked for chosen rows to be read again")
@@ -139,7 +133,7 @@ absl::StatusOr<v1::Pipeline> Pipelines::StartBackfill(const v1::StartPipelineTab
             wanted.set_backfill_paused(false);
             if (chosen) {
                 wanted.set_backfill_counter(wanted.backfill_counter() + 1);
-                *wanted.mutable_backfill_rows() = request.rows();
+                wanted.set_sealed_rows(request.sealed_rows());
             } else {
                 wanted.set_resync_counter(wanted.resync_counter() + 1);
             }

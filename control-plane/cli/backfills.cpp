@@ -2,13 +2,29 @@
 #include <cstdio>
 #include <thread>
 
+#include <nlohmann/json.hpp>
+
 #include "absl/strings/str_split.h"
+#include "base/seal.h"
 #include "base/status.h"
 #include "control-plane/cli/commands.h"
 #include "control-plane/cli/render.h"
 #include "control-plane/cli/table_name.h"
 
 namespace millrace::cli {
+namespace {
+
+/// The RowChoice that is sealed: keys and values of rows are for the data plane alone.
+base::Secret AsJson(const BackfillChoice& choice) {
+    nlohmann::json rows = {{"where", choice.where}, {"keys", nlohmann::json::array()}};
+    for (const std::string& key : choice.keys) {
+        const std::vector<std::string> cells = absl::StrSplit(key, ',');
+        rows["keys"].push_back({{"cells", cells}});
+    }
+    return base::Secret(rows.dump());
+}
+
+}  // namespace
 
 absl::Status ListBackfills(Client& client, const Scope& scope, const std::string& id, const std::string& output, bool watch) {
     while (true) {
@@ -27,20 +43,17 @@ absl::Status ListBackfills(Client& client, const Scope& scope, const std::string
 absl::Status StartBackfill(Client& client, const Scope& scope, const std::string& id, const std::string& table,
                            const BackfillChoice& choice) {
     ASSIGN_OR_RETURN(auto request, Naming<v1::StartPipelineTableBackfillRequest>(client, scope, id, table));
-    if (!choice.where.empty()) {
-        request.mutable_rows()->set_where(choice.where);
-    }
-    for (const std::string& key : choice.keys) {
-        v1::RowChoice::Key& cells = *request.mutable_rows()->add_keys();
-        for (const auto cell : absl::StrSplit(key, ',')) {
-            cells.add_cells(std::string(cell));
-        }
+    const bool chosen = !choice.where.empty() || !choice.keys.empty();
+    if (chosen) {
+        ASSIGN_OR_RETURN(const v1::DataPlane plane, PlaneForSealing(client, scope));
+        ASSIGN_OR_RETURN(const std::string sealed, base::Seal(AsJson(choice), plane.status().public_key_pem()));
+        request.set_sealed_rows(sealed);
     }
     if (choice.priority) {
         request.set_priority(*choice.priority);
     }
     RETURN_IF_ERROR(client.StartBackfill(request).status());
-    std::printf(request.has_rows() ? "Chosen rows of table %s are read again; its changes go on.\n"
+    std::printf(chosen ? "Chosen rows of table %s are read again; its changes go on.\n"
                                    : "All rows of table %s are read again; those at the destination stay until then.\n",
                 table.c_str());
     return absl::OkStatus();

@@ -1,5 +1,7 @@
 #include "data-plane/agent/assignment.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -136,6 +138,18 @@ absl::Status CheckRunnable(const v1::PipelineConfig& proto) {
 Translator::Translator(const sdk::ConnectorRegistry& registry, base::KeyPair keys, std::string fingerprint)
     : registry_(registry), keys_(std::move(keys)), fingerprint_(std::move(fingerprint)) {}
 
+v1::RowChoice Translator::OpenChoice(const v1::TableOverride& table) const {
+    v1::RowChoice choice;
+    if (table.sealed_rows().empty()) {
+        return choice;
+    }
+    const absl::StatusOr<base::Secret> plain = base::Unseal(table.sealed_rows(), keys_.private_pem);
+    if (!plain.ok() || !google::protobuf::util::JsonStringToMessage(plain->Reveal(), &choice).ok()) {
+        return v1::RowChoice();
+    }
+    return choice;
+}
+
 absl::Status Translator::OpenSecrets(const v1::ConnectorSpec& spec, sdk::Options& options) const {
     if (spec.sealed_secrets().empty()) {
         return absl::OkStatus();
@@ -212,8 +226,9 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
                                   .hash = {rule.hash().begin(), rule.hash().end()}});
     }
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
+        const v1::RowChoice rows = OpenChoice(table);
         std::vector<std::vector<std::string>> keys;
-        for (const v1::RowChoice::Key& key : table.backfill_rows().keys()) {
+        for (const v1::RowChoice::Key& key : rows.keys()) {
             keys.emplace_back(key.cells().begin(), key.cells().end());
         }
         config.overrides.push_back(
@@ -231,7 +246,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
              .backfill_priority = table.backfill_priority(),
              .backfill_cancel_counter = table.backfill_cancel_counter(),
              .backfill_counter = table.backfill_counter(),
-             .backfill_where = table.backfill_rows().where(),
+             .backfill_where = rows.where(),
              .backfill_keys = std::move(keys)});
     }
     config.resync_counter = proto.spec().resync_counter();

@@ -79,11 +79,13 @@ absl::Status Copies::TakeCancel(const sdk::SourceTable& table) {
 absl::Status Copies::Choose(const sdk::SourceTable& table, const config::TableOverride& wanted) {
     TableState& state = surroundings_.tables.StateOf(table);
     ASSIGN_OR_RETURN(const bool readable, surroundings_.source.ReadsChunks(table));
-    const bool fits = std::ranges::all_of(wanted.backfill_keys, [&](const auto& key) { return key.size() == table.key.size(); });
+    const bool opened = !wanted.backfill_where.empty() || !wanted.backfill_keys.empty();
+    const bool fits = opened && std::ranges::all_of(wanted.backfill_keys, [&](const auto& key) { return key.size() == table.key.size(); });
     if (!readable || !fits) {
         RecordOf(state, EventType::kTableBackfill,
-                 readable ? base::Concat("no chosen rows are read: a key of the table has ", table.key.size(), " cells")
-                          : "no chosen rows are read: the table cannot be read by its key",
+                 !opened    ? "no chosen rows are read: the choice is not sealed to this data plane's key"
+                 : readable ? base::Concat("no chosen rows are read: a key of the table has ", table.key.size(), " cells")
+                            : "no chosen rows are read: the table cannot be read by its key",
                  surroundings_.writer.pending().end);
         return surroundings_.writer.WriteTableState(state);
     }

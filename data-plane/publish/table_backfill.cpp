@@ -211,7 +211,8 @@ absl::Status TableBackfill::TakeAnswer() {
 absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
     if (chosen_ && !absl::IsUnavailable(status) && !absl::IsAborted(status) && !absl::IsResourceExhausted(status) &&
         !absl::IsDeadlineExceeded(status)) {
-        refused_ = std::string(status.message());
+        refused_ = base::ReasonOf(status) == "WHERE_INVALID" ? std::string(status.message())
+                                                             : base::Concat("the source refuses them (", base::ReasonOf(status), ")");
         return absl::OkStatus();
     }
     if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {

@@ -319,7 +319,7 @@ def test_chosen_rows_are_read_again(millrace):
     damage = "UPDATE items SET v = -1 WHERE id % 10 = 0; DELETE FROM items WHERE id BETWEEN 1001 AND 1100"
     millrace.sql("destination", name, damage)
     millrace.cli("backfill", "start", name, "public.items", "--where", "id % 10 = 0 AND big <> ')'")
-    eventually(lambda: told(millrace, name, "310 chosen rows copied") or told(millrace, name, "300 chosen rows copied"), 30, "read")
+    eventually(lambda: told(millrace, name, "300 chosen rows copied"), 30, "read")
     millrace.wait(name)
     assert millrace.sql("destination", name, "SELECT count(*) FROM items WHERE v = -1") == [(0,)]
     assert millrace.sql("destination", name, "SELECT count(*) FROM items WHERE id BETWEEN 1001 AND 1100") == [(10,)]
@@ -351,9 +351,9 @@ def test_a_table_of_higher_priority_is_read_first(millrace):
     make_table(millrace, name, 300)
     millrace.sql("source", name, "CREATE TABLE smaller (id int PRIMARY KEY); INSERT INTO smaller SELECT generate_series(1, 200);"
                  "CREATE TABLE urgent (id int PRIMARY KEY); INSERT INTO urgent SELECT generate_series(1, 250)")
-    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {connections: 1, rows_per_second: 100}")
-    eventually(lambda: {b["state"] for b in json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"]} >= {"running", "queued"}, 30, "one is read")
-    waiting = [b["table"] for b in json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"] if b["state"] == "queued"]
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {connections: 1, rows_per_second: 60}")
+    queued = lambda: [b["table"] for b in json.loads(millrace.cli("backfill", "list", name, "-o", "json").stdout)["backfills"] if b["state"] == "queued"]  # noqa: E731
+    waiting = eventually(lambda: (names := queued()) and len(names) == 2 and names, 30, "two tables wait")
     last = waiting[-1]
     millrace.cli("backfill", "start", name, f"public.{last}", "--priority", "5")
     millrace.wait(name)

@@ -125,6 +125,19 @@ absl::Status CheckIdentity(const v1::PipelineConfig& proto) {
     return absl::OkStatus();
 }
 
+// What cannot be opened chooses nothing.
+v1::RowChoice OpenChoice(const v1::TableOverride& table, const base::Secret& private_pem) {
+    v1::RowChoice choice;
+    if (table.sealed_rows().empty()) {
+        return choice;
+    }
+    const absl::StatusOr<base::Secret> plain = base::Unseal(table.sealed_rows(), private_pem);
+    if (!plain.ok() || !google::protobuf::util::JsonStringToMessage(plain->Reveal(), &choice).ok()) {
+        return v1::RowChoice();
+    }
+    return choice;
+}
+
 // What a pipeline must have to run, beyond what suffices to check it.
 absl::Status CheckRunnable(const v1::PipelineConfig& proto) {
     if (proto.uid().empty()) {
@@ -137,18 +150,6 @@ absl::Status CheckRunnable(const v1::PipelineConfig& proto) {
 
 Translator::Translator(const sdk::ConnectorRegistry& registry, base::KeyPair keys, std::string fingerprint)
     : registry_(registry), keys_(std::move(keys)), fingerprint_(std::move(fingerprint)) {}
-
-v1::RowChoice Translator::OpenChoice(const v1::TableOverride& table) const {
-    v1::RowChoice choice;
-    if (table.sealed_rows().empty()) {
-        return choice;
-    }
-    const absl::StatusOr<base::Secret> plain = base::Unseal(table.sealed_rows(), keys_.private_pem);
-    if (!plain.ok() || !google::protobuf::util::JsonStringToMessage(plain->Reveal(), &choice).ok()) {
-        return v1::RowChoice();
-    }
-    return choice;
-}
 
 absl::Status Translator::OpenSecrets(const v1::ConnectorSpec& spec, sdk::Options& options) const {
     if (spec.sealed_secrets().empty()) {
@@ -226,7 +227,7 @@ absl::StatusOr<config::PipelineConfig> Translator::Pipeline(const v1::PipelineCo
                                   .hash = {rule.hash().begin(), rule.hash().end()}});
     }
     for (const v1::TableOverride& table : proto.spec().table_overrides()) {
-        const v1::RowChoice rows = OpenChoice(table);
+        const v1::RowChoice rows = OpenChoice(table, keys_.private_pem);
         std::vector<std::vector<std::string>> keys;
         for (const v1::RowChoice::Key& key : rows.keys()) {
             keys.emplace_back(key.cells().begin(), key.cells().end());

@@ -53,8 +53,6 @@ class Translator final {
     [[nodiscard]] Assignment Snapshot(const v1::ConfigSnapshot& snapshot) const;
 
  private:
-    /// What cannot be opened chooses nothing.
-    [[nodiscard]] v1::RowChoice OpenChoice(const v1::TableOverride& table) const;
     [[nodiscard]] absl::Status OpenSecrets(const v1::ConnectorSpec& spec, sdk::Options& options) const;
 
     const sdk::ConnectorRegistry& registry_;

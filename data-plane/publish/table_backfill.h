@@ -61,9 +61,9 @@ class TableBackfill final {
     /// OnBoundary, and Aborted, reason BACKFILL_REFUSED: the choice of rows cannot be read; Cancel it.
     absl::Status Tend(bool may_read);
     /// All of its rows are written, or it was cancelled.
-    [[nodiscard]] bool done() const { return !state_.backfill.has_value(); }
+    [[nodiscard]] bool done() const { return done_at_.has_value(); }
     /// And in Kafka for good.
-    [[nodiscard]] bool durable() const { return done() && surroundings_.writer.last_commit() > done_at_; }
+    [[nodiscard]] bool durable() const { return done() && surroundings_.writer.last_commit() > *done_at_; }
     /// Tells that the table is copied.
     void ShowCopied();
 
@@ -145,7 +145,8 @@ class TableBackfill final {
     std::deque<std::pair<std::chrono::steady_clock::time_point, int64_t>> pace_;
     BackfillFacts facts_;
     uint64_t counted_ = 0;
-    std::chrono::steady_clock::time_point done_at_{};
+    /// Nothing when the table was left, to be copied anew: that is no end.
+    std::optional<std::chrono::steady_clock::time_point> done_at_;
     std::chrono::steady_clock::time_point ask_from_{};
     std::chrono::steady_clock::time_point nudge_from_{};
     std::chrono::milliseconds pause_{};

@@ -276,17 +276,34 @@ absl::StatusOr<int64_t> PqConnection::CopyIn(const std::string& sql,
     return rows;
 }
 
+absl::Status PqConnection::BeginCopyOut(const std::string& sql) {
+    PGresult* raw_result = ::PQexec(connection_, sql.c_str());
+    const PqResult result(raw_result);
+    if (::PQresultStatus(raw_result) == PGRES_COPY_OUT) {
+        return absl::OkStatus();
+    }
+    return Succeeded(raw_result) ? MakeError(absl::StatusCode::kInternal, "PROTOCOL", "no COPY TO STDOUT was run")
+                                 : pq_internal::ResultFailure(raw_result, connection_);
+}
+
+absl::StatusOr<bool> PqConnection::TakeCopyRow(const std::function<absl::Status(std::string_view)>& row) {
+    char* data = nullptr;
+    const int length = ::PQgetCopyData(connection_, &data, 0);
+    if (length > 0) {
+        const absl::Cleanup free_data = [data] { ::PQfreemem(data); };
+        RETURN_IF_ERROR(row(std::string_view(data, static_cast<size_t>(length))));
+        return true;
+    }
+    RETURN_IF_ERROR(DrainResults(connection_).status());
+    if (length == -2) {
+        return LastError("reading COPY data");
+    }
+    return false;
+}
+
 absl::Status PqConnection::CopyOut(const std::string& sql,
                                    const std::function<absl::Status(std::string_view)>& row) {
-    {
-        PGresult* raw_result = ::PQexec(connection_, sql.c_str());
-        const PqResult result(raw_result);
-        if (::PQresultStatus(raw_result) != PGRES_COPY_OUT) {
-            return Succeeded(raw_result)
-                       ? MakeError(absl::StatusCode::kInternal, "PROTOCOL", "no COPY TO STDOUT was run")
-                       : pq_internal::ResultFailure(raw_result, connection_);
-        }
-    }
+    RETURN_IF_ERROR(BeginCopyOut(sql));
     absl::Status handled;
     int length = 0;
     char* data = nullptr;

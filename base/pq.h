@@ -87,6 +87,12 @@ class PqConnection final {
     /// included).
     absl::Status CopyOut(const std::string& sql, const std::function<absl::Status(std::string_view)>& row);
 
+    /// The same piece by piece: the server waits while nobody takes rows. Until TakeCopyRow says that there are no more, nothing else
+    /// can be asked for on this connection.
+    absl::Status BeginCopyOut(const std::string& sql);
+    /// Calls `row` for the next one, whose error is returned; false: there are no more.
+    absl::StatusOr<bool> TakeCopyRow(const std::function<absl::Status(std::string_view)>& row);
+
     /// Server version, e.g. 150018.
     [[nodiscard]] int server_version() const;
     [[nodiscard]] bool healthy() const;

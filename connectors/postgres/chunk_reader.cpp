@@ -5,16 +5,13 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connectors/postgres/copy_row_parser.h"
-#include "connectors/postgres/lsn.h"
+#include "connectors/postgres/reading_transaction.h"
 #include "connectors/postgres/replica.h"
 #include "connectors/postgres/session.h"
-#include "connectors/postgres/table_schema.h"
 
 namespace millrace::postgres {
 namespace {
@@ -37,17 +34,10 @@ JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
 WHERE c.oid = $1::oid ORDER BY o.place)";
 
-// A lock is taken before the snapshot, so that what the snapshot sees has the shape that COPY reads.
-constexpr std::string_view kBegin =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; LOCK TABLE ";
-
-constexpr const char* kRunningTransactions =
-    "SELECT transactionid::text FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted";
-constexpr const char* kIdleTransactions = R"(
-SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND state = 'idle in transaction'
-UNION ALL SELECT transaction::text FROM pg_prepared_xacts)";
-
 constexpr std::chrono::milliseconds kReplayPatience{5000};
+/// From which the keys are taken that divide a table.
+constexpr double kSamplePages = 400;
+constexpr double kPageBytes = 8192;
 /// Of the table in every query.
 constexpr std::string_view kAlias = "chunked";
 
@@ -56,24 +46,6 @@ absl::Status Full() {
 }
 
 }  // namespace
-
-absl::StatusOr<sdk::Visibility> ParseSnapshot(std::string_view text, bool standby) {
-    const std::vector<std::string> parts = absl::StrSplit(base::ToAbsl(text), ':');
-    uint64_t xmin = 0;
-    uint64_t xmax = 0;
-    bool good = parts.size() == 3 && absl::SimpleAtoi(parts[0], &xmin) && absl::SimpleAtoi(parts[1], &xmax);
-    std::vector<uint64_t> running;
-    if (good && !parts[2].empty()) {
-        for (const absl::string_view number : absl::StrSplit(parts[2], ',')) {
-            good = good && absl::SimpleAtoi(number, &running.emplace_back());
-        }
-    }
-    if (!good) {
-        return base::MakeError(absl::StatusCode::kDataLoss, "PROTOCOL",
-                               "the server's snapshot is not of the form xmin:xmax:running");
-    }
-    return standby ? sdk::Visibility(xmin, xmin, {}) : sdk::Visibility(xmin, xmax, std::move(running));
-}
 
 absl::StatusOr<std::vector<ChunkKeyColumn>> ChunkKey(base::PqConnection& session, const sdk::SourceTable& table) {
     std::vector<ChunkKeyColumn> key;
@@ -120,43 +92,15 @@ void ChunkReader::Cancel() {
     session_->Cancel();
 }
 
-// In this order: a transaction gives up the lock on its own id after others see its effects, so whatever the snapshot does not
-// see although it has committed held it before. A session that is idle afterwards had not begun to commit; what another role's
-// session does may be hidden from ours.
 absl::StatusOr<sdk::Sight> ChunkReader::Look() {
-    sdk::Sight sight;
     if (replica_) {
         // What is replayed is visible, and a chunk waits until its beginning is.
-        ASSIGN_OR_RETURN(sight.seen, Snapshot());
-        return sight;
+        ASSIGN_OR_RETURN(sdk::Visibility seen, TakeSnapshot(*session_));
+        return sdk::Sight{.seen = std::move(seen), .ending = {}};
     }
-    ASSIGN_OR_RETURN(const std::set<uint32_t> running, TransactionIds(kRunningTransactions));
-    ASSIGN_OR_RETURN(sight.seen, Snapshot());
-    ASSIGN_OR_RETURN(const std::set<uint32_t> idle, TransactionIds(kIdleTransactions));
-    for (const uint32_t xid : running) {
-        if (!sight.seen.Sees(xid) && !idle.contains(xid)) {
-            sight.ending.push_back(xid);
-        }
-    }
-    return sight;
-}
-
-absl::StatusOr<std::set<uint32_t>> ChunkReader::TransactionIds(const char* query) {
-    ASSIGN_OR_RETURN(const base::PqResult result, session_->Execute(query));
-    std::set<uint32_t> ids;
-    for (int row = 0; row < result.rows(); ++row) {
-        uint32_t xid = 0;
-        if (absl::SimpleAtoi(base::ToAbsl(result.Get(row, 0)), &xid)) {
-            ids.insert(xid);
-        }
-    }
-    return ids;
-}
-
-absl::StatusOr<sdk::Visibility> ChunkReader::Snapshot() {
-    ASSIGN_OR_RETURN(const base::PqResult result,
-                     session_->Execute("SELECT pg_current_snapshot(), pg_is_in_recovery()"));
-    return ParseSnapshot(result.Get(0, 0), result.GetBool(0, 1));
+    ASSIGN_OR_RETURN(const std::set<uint32_t> running, RunningTransactions(*session_));
+    ASSIGN_OR_RETURN(sdk::Visibility seen, TakeSnapshot(*session_));
+    return SightOf(*session_, running, std::move(seen));
 }
 
 absl::StatusOr<sdk::Chunk> ChunkReader::Read(const sdk::ChunkRequest& request) {
@@ -171,24 +115,53 @@ absl::StatusOr<sdk::Chunk> ChunkReader::Read(const sdk::ChunkRequest& request) {
     }
     RETURN_IF_ERROR(base::Annotate(chunk.status(), base::Concat("reading ", table_.DisplayName())));
     // Beyond every change that the snapshot saw, because it is later.
-    ASSIGN_OR_RETURN(chunk->high, Position());
+    ASSIGN_OR_RETURN(chunk->high, LogPosition(*session_));
     return chunk;
 }
 
-absl::StatusOr<sdk::Chunk> ChunkReader::ReadInTransaction(const sdk::ChunkRequest& request) {
-    const absl::Status locked =
-        session_
-            ->Execute(base::Concat(kBegin, base::QuoteIdentifier(table_.schema), ".",
-                                   base::QuoteIdentifier(table_.table), " IN ACCESS SHARE MODE"))
-            .status();
-    if (base::ReasonOf(locked) == "SQLSTATE_55P03") {
-        return base::MakeError(absl::StatusCode::kUnavailable, "TABLE_LOCKED",
-                               "another session holds a lock on the table for longer than we wait",
-                               "It is tried again by itself; pg_stat_activity shows who holds it.");
+absl::StatusOr<std::vector<sdk::KeyTexts>> ChunkReader::Split(int pieces) {
+    RETURN_IF_ERROR(Connect());
+    absl::StatusOr<std::vector<sdk::KeyTexts>> splits = SplitInTransaction(pieces);
+    if (session_->healthy()) {
+        RETURN_IF_ERROR(session_->Execute("ROLLBACK").status());
     }
-    RETURN_IF_ERROR(locked);
+    RETURN_IF_ERROR(base::Annotate(splits.status(), base::Concat("dividing ", table_.DisplayName())));
+    return splits;
+}
+
+// Of a few pages, wherever they are: rows of one page often have neighbouring keys, so there are many more of them than pieces.
+absl::StatusOr<std::vector<sdk::KeyTexts>> ChunkReader::SplitInTransaction(int pieces) {
+    RETURN_IF_ERROR(BeginReading(*session_, table_));
+    ASSIGN_OR_RETURN(const std::optional<CatalogTable> table,
+                     FindCatalogTable(*session_, table_.schema, table_.table, table_.key_index));
+    std::vector<sdk::KeyTexts> splits;
+    if (!table || table->oid != table_.id || table_.bytes <= 0 || pieces < 2) {
+        return splits;
+    }
+    const double percent = std::min(100.0, 100.0 * kSamplePages * kPageBytes / static_cast<double>(table_.bytes));
+    ASSIGN_OR_RETURN(const base::PqResult sample,
+                     session_->Execute(base::Concat("SELECT ", KeyList("::text"), " FROM ", FromClause(*table, kAlias), " TABLESAMPLE SYSTEM (",
+                                                    std::to_string(percent), ") ORDER BY ", KeyList())));
+    const int rows = sample.rows();
+    int last = -1;
+    for (int piece = 1; piece < pieces; ++piece) {
+        const auto row = static_cast<int>(int64_t{rows} * piece / pieces);
+        if (row <= last || row >= rows) {
+            continue;
+        }
+        last = row;
+        sdk::KeyTexts& key = splits.emplace_back();
+        for (int column = 0; column < sample.columns(); ++column) {
+            key.emplace_back(sample.Get(row, column));
+        }
+    }
+    return splits;
+}
+
+absl::StatusOr<sdk::Chunk> ChunkReader::ReadInTransaction(const sdk::ChunkRequest& request) {
+    RETURN_IF_ERROR(BeginReading(*session_, table_));
     sdk::Chunk chunk;
-    ASSIGN_OR_RETURN(chunk.seen, Snapshot());
+    ASSIGN_OR_RETURN(chunk.seen, TakeSnapshot(*session_));
     ASSIGN_OR_RETURN(const CatalogTable table, Describe(chunk));
     if (request.keys.empty() && request.bound.empty()) {
         ASSIGN_OR_RETURN(chunk.bound, GreatestKey(table));
@@ -202,19 +175,7 @@ absl::StatusOr<sdk::Chunk> ChunkReader::ReadInTransaction(const sdk::ChunkReques
 }
 
 absl::StatusOr<CatalogTable> ChunkReader::Describe(sdk::Chunk& chunk) {
-    ASSIGN_OR_RETURN(std::optional<CatalogTable> table,
-                     FindCatalogTable(*session_, table_.schema, table_.table, table_.key_index));
-    if (!table || table->oid != table_.id) {
-        return base::MakeError(absl::StatusCode::kNotFound, "TBL_MISSING",
-                               "the table was dropped, renamed or made anew", "Its successor is copied by itself.");
-    }
-    std::erase_if(table->columns, [&](const CatalogColumn& column) {
-        return std::ranges::find(table_.excluded, column.name) != table_.excluded.end();
-    });
-    const Relation relation = RelationFromCatalog(*table);
-    ASSIGN_OR_RETURN(const std::vector<ColumnType> types, ResolveTypes(*session_, relation.columns));
-    chunk.schema = BuildSchema(relation, table, types);
-    chunk.rows = sdk::RowBuffer(table->columns.size());
+    ASSIGN_OR_RETURN(CatalogTable table, DescribeRead(*session_, table_, chunk));
     const bool same_key =
         chunk.schema->KeyColumns().size() == key_.size() && std::ranges::all_of(key_, [&](const ChunkKeyColumn& column) {
             const auto found = std::ranges::find(chunk.schema->columns, column.name, &sdk::Column::name);
@@ -224,7 +185,7 @@ absl::StatusOr<CatalogTable> ChunkReader::Describe(sdk::Chunk& chunk) {
         return base::MakeError(absl::StatusCode::kFailedPrecondition, "KEY_CHANGED",
                                "the key of the table has other columns now", "It is copied anew by itself.");
     }
-    return *std::move(table);
+    return table;
 }
 
 absl::StatusOr<sdk::KeyTexts> ChunkReader::OneKey(const std::string& query) {
@@ -237,20 +198,20 @@ absl::StatusOr<sdk::KeyTexts> ChunkReader::OneKey(const std::string& query) {
 }
 
 absl::StatusOr<sdk::KeyTexts> ChunkReader::GreatestKey(const CatalogTable& table) {
-    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", From(table), " ORDER BY ", KeyList(" DESC"), " LIMIT 1"));
+    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", FromClause(table, kAlias), " ORDER BY ", KeyList(" DESC"), " LIMIT 1"));
 }
 
 absl::StatusOr<sdk::KeyTexts> ChunkReader::LastOf(const CatalogTable& table, const sdk::ChunkRequest& request) {
     sdk::ChunkRequest all = request;
     all.where.clear();
-    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", From(table), " WHERE ", Condition(all), " ORDER BY ",
+    return OneKey(base::Concat("SELECT ", KeyList("::text"), " FROM ", FromClause(table, kAlias), " WHERE ", Condition(all), " ORDER BY ",
                                KeyList(), " OFFSET ", request.max_rows - 1, " LIMIT 1"));
 }
 
 // As a statement of its own, of which the server takes one at a time: a condition that ends it and begins another is none.
 absl::Status ChunkReader::CheckWhere(const CatalogTable& table, const std::string& where) {
     const absl::Status checked =
-        session_->ExecuteParams(base::Concat("SELECT 1 FROM ", From(table), " WHERE (", where, "\n) LIMIT 0"), {}).status();
+        session_->ExecuteParams(base::Concat("SELECT 1 FROM ", FromClause(table, kAlias), " WHERE (", where, "\n) LIMIT 0"), {}).status();
     return checked.ok() || !session_->healthy()
                ? checked
                : base::MakeError(absl::StatusCode::kInvalidArgument, "WHERE_INVALID",
@@ -260,9 +221,6 @@ absl::Status ChunkReader::CheckWhere(const CatalogTable& table, const std::strin
 }
 
 absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk) {
-    const std::string columns = absl::StrJoin(
-        table.columns, ", ",
-        [](std::string* out, const CatalogColumn& column) { out->append(base::QuoteIdentifier(column.name)); });
     sdk::ChunkRequest bounded = request;
     if (bounded.bound.empty()) {
         bounded.bound = chunk.bound;
@@ -277,7 +235,7 @@ absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRe
     CopyRowParser parser;
     std::vector<sdk::Cell> cells;
     const absl::Status copied = session_->CopyOut(
-        base::Concat("COPY (SELECT ", columns, " FROM ", From(table), " WHERE ", Condition(bounded), " ORDER BY ",
+        base::Concat("COPY (SELECT ", ColumnList(table), " FROM ", FromClause(table, kAlias), " WHERE ", Condition(bounded), " ORDER BY ",
                      KeyList(), " LIMIT ", request.max_rows, ") TO STDOUT"),
         [&](std::string_view line) -> absl::Status {
             if (chunk.rows.size() > 0 && chunk.rows.bytes() >= request.max_bytes) {
@@ -300,22 +258,6 @@ absl::Status ChunkReader::CopyRows(const CatalogTable& table, const sdk::ChunkRe
         }
     }
     return absl::OkStatus();
-}
-
-absl::StatusOr<uint64_t> ChunkReader::Position() {
-    ASSIGN_OR_RETURN(const base::PqResult result,
-                     session_->Execute("SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
-                                       "pg_current_wal_insert_lsn() END"));
-    if (const auto position = ParseLsn(result.Get(0, 0))) {
-        return *position;
-    }
-    return base::MakeError(absl::StatusCode::kInternal, "PROTOCOL", "the server gave no log position");
-}
-
-std::string ChunkReader::From(const CatalogTable& table) const {
-    // Rows of tables that inherit from it are theirs; those of partitions are the root's.
-    return base::Concat(table.kind == 'r' ? "ONLY " : "", base::QuoteIdentifier(table.schema), ".",
-                        base::QuoteIdentifier(table.table), " AS ", kAlias);
 }
 
 std::string ChunkReader::KeyList(std::string_view suffix) const {

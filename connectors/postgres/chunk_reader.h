@@ -6,7 +6,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,10 +17,6 @@
 #include "connectors/sdk/source.h"
 
 namespace millrace::postgres {
-
-/// `text` is "xmin:xmax:running,…" as pg_current_snapshot() writes it. A standby names no running transactions, so of its
-/// snapshots only what lies below xmin is taken for seen. DataLoss: it is no snapshot.
-absl::StatusOr<sdk::Visibility> ParseSnapshot(std::string_view text, bool standby);
 
 struct ChunkKeyColumn final {
     std::string name;
@@ -41,6 +36,7 @@ class ChunkReader final : public sdk::ChunkReader {
                                                              const sdk::SourceTable& table);
 
     absl::StatusOr<sdk::Sight> Look() override;
+    absl::StatusOr<std::vector<sdk::KeyTexts>> Split(int pieces) override;
     absl::StatusOr<sdk::Chunk> Read(const sdk::ChunkRequest& request) override;
     void Cancel() override;
 
@@ -50,8 +46,7 @@ class ChunkReader final : public sdk::ChunkReader {
 
     /// Makes the session, anew when it was lost.
     absl::Status Connect();
-    absl::StatusOr<sdk::Visibility> Snapshot();
-    absl::StatusOr<std::set<uint32_t>> TransactionIds(const char* query);
+    absl::StatusOr<std::vector<sdk::KeyTexts>> SplitInTransaction(int pieces);
     absl::StatusOr<sdk::Chunk> ReadInTransaction(const sdk::ChunkRequest& request);
     absl::StatusOr<CatalogTable> Describe(sdk::Chunk& chunk);
     absl::StatusOr<sdk::KeyTexts> GreatestKey(const CatalogTable& table);
@@ -61,9 +56,7 @@ class ChunkReader final : public sdk::ChunkReader {
     absl::StatusOr<sdk::KeyTexts> LastOf(const CatalogTable& table, const sdk::ChunkRequest& request);
     absl::StatusOr<sdk::KeyTexts> OneKey(const std::string& query);
     absl::Status CopyRows(const CatalogTable& table, const sdk::ChunkRequest& request, sdk::Chunk& chunk);
-    absl::StatusOr<uint64_t> Position();
 
-    [[nodiscard]] std::string From(const CatalogTable& table) const;
     [[nodiscard]] std::string KeyList(std::string_view suffix = "") const;
     [[nodiscard]] std::string KeyLiteral(const sdk::KeyTexts& key) const;
     [[nodiscard]] std::string Condition(const sdk::ChunkRequest& request) const;

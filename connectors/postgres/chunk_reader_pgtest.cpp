@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "connectors/postgres/reading_transaction.h"
 #include "connectors/postgres/source_fixture.h"
 
 namespace millrace::postgres {
@@ -96,6 +97,46 @@ TEST_F(ChunkReaderTest, ChunksAreEveryRowOnceInTheOrderOfTheKeysIndex) {
         expected.emplace_back(result->Get(i, 0));
     }
     EXPECT_EQ(rows, expected);
+}
+
+TEST_F(ChunkReaderTest, RangesBetweenSplitsAreEveryRowOnce) {
+    Sql("CREATE TABLE t (a text COLLATE \"en-x-icu\", v int, b numeric, PRIMARY KEY (b, a)) PARTITION BY HASH (b);"
+        "CREATE TABLE t0 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+        "INSERT INTO t SELECT chr(97 + i % 26) || '''x\\', i, (i / 10)::numeric / 4 FROM generate_series(1, 5000) i; ANALYZE t");
+    const auto reader = Reader();
+    const auto splits = reader->Split(7);
+    ASSERT_TRUE(splits.ok()) << base::Describe(splits.status());
+    ASSERT_EQ(splits->size(), 6U);
+    std::vector<std::string> rows;
+    for (size_t range = 0; range <= splits->size(); ++range) {
+        sdk::ChunkRequest request{.max_rows = 300, .max_bytes = 1 << 20};
+        request.after = range == 0 ? sdk::KeyTexts() : splits->at(range - 1);
+        request.bound = range == splits->size() ? sdk::KeyTexts() : splits->at(range);
+        int chunks = 0;
+        const std::vector<std::string> part = ReadAll(*reader, request, chunks);
+        EXPECT_GT(part.size(), 5000U / 20);
+        EXPECT_LT(part.size(), 5000U / 3);
+        rows.insert(rows.end(), part.begin(), part.end());
+    }
+    std::vector<std::string> expected;
+    const auto result = NewSession()->Execute("SELECT a || ',' || v || ',' || b FROM t ORDER BY b, a");
+    ASSERT_TRUE(result.ok());
+    for (int i = 0; i < result->rows(); ++i) {
+        expected.emplace_back(result->Get(i, 0));
+    }
+    EXPECT_EQ(rows, expected);
+}
+
+TEST_F(ChunkReaderTest, WhatIsTooSmallIsNotDivided) {
+    Sql("CREATE TABLE t (id int PRIMARY KEY)");
+    const auto empty = Reader()->Split(8);
+    ASSERT_TRUE(empty.ok()) << base::Describe(empty.status());
+    EXPECT_THAT(*empty, IsEmpty());
+    Sql("INSERT INTO t SELECT generate_series(1, 3)");
+    const auto few = Reader()->Split(8);
+    ASSERT_TRUE(few.ok()) << base::Describe(few.status());
+    EXPECT_LE(few->size(), 3U);
 }
 
 TEST_F(ChunkReaderTest, AChunkEndsAtItsBytesWithOneRowAtLeast) {
@@ -217,7 +258,7 @@ TEST_F(ChunkReaderTest, ALookTellsWhoMayHaveCommittedUnseen) {
 }
 
 TEST_F(ChunkReaderTest, TablesWithoutAUsableKeyAreNotReadSo) {
-    Sql("CREATE TABLE t (id int)");
+    Sql("CREATE TYPE pair AS (a int, b int); CREATE TABLE t (id pair PRIMARY KEY)");
     EXPECT_EQ(Reader(), nullptr);
     Sql("DROP TABLE t; CREATE TYPE mood AS ENUM ('low', 'high'); CREATE TABLE t (id mood PRIMARY KEY); INSERT INTO t VALUES ('high'), ('low')");
     int chunks = 0;

@@ -27,6 +27,7 @@
 #include "connectors/postgres/snapshot_copy.h"
 #include "connectors/postgres/table_list.h"
 #include "connectors/postgres/table_schema.h"
+#include "connectors/postgres/whole_reader.h"
 
 namespace millrace::postgres {
 namespace {
@@ -93,11 +94,17 @@ class PostgresSource final : public sdk::Source {
         return CopyReason(before, after);
     }
     absl::StatusOr<bool> ReadsChunks(const sdk::SourceTable& table) override {
+        if (table.key.empty()) {
+            return HasColumns(table);
+        }
         ASSIGN_OR_RETURN(const std::vector<ChunkKeyColumn> key,
                          WithSession([&](base::PqConnection& session) { return ChunkKey(session, table); }));
         return !key.empty();
     }
     absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> OpenChunks(const sdk::SourceTable& table) override {
+        if (table.key.empty()) {
+            return WholeReader::Open(parameters_, table);
+        }
         return ChunkReader::Open(parameters_, replica_, table);
     }
     absl::Status EndCopy() override;
@@ -120,6 +127,8 @@ class PostgresSource final : public sdk::Source {
     /// an idle one may be for reasons of its own.
     template <typename Query>
     std::invoke_result_t<Query, base::PqConnection&> WithSession(const Query& query);
+    /// Some that may be read: a row of none is no row in a chunk.
+    absl::StatusOr<bool> HasColumns(const sdk::SourceTable& table);
     absl::StatusOr<std::optional<SlotState>> CurrentSlot();
     absl::StatusOr<SlotState> UsableSlot();
     absl::StatusOr<sdk::SchemaPtr> ResolveRelation(const Relation& relation);
@@ -202,6 +211,15 @@ absl::StatusOr<bool> PostgresSource::HasSlot() {
         return SlotLostError(names_.slot);
     }
     return slot.has_value();
+}
+
+absl::StatusOr<bool> PostgresSource::HasColumns(const sdk::SourceTable& table) {
+    ASSIGN_OR_RETURN(const base::PqResult result, WithSession([&](base::PqConnection& session) {
+                         return session.ExecuteParams("SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 "
+                                                      "AND NOT attisdropped AND attname <> ALL ($2::name[]))",
+                                                      {base::Concat(table.id), ArrayLiteral(table.excluded)});
+                     }));
+    return result.GetBool(0, 0);
 }
 
 absl::StatusOr<std::optional<SlotState>> PostgresSource::CurrentSlot() {

@@ -202,6 +202,8 @@ TEST_F(StreamTest, AShapeIsReadOnceTheTransactionThatMadeItIsVisible) {
         while (RunSql(session, "SHOW synchronous_standby_names") != name) {
             std::this_thread::sleep_for(std::chrono::milliseconds(10));
         }
+        // It is the checkpointer that makes commits wait, once it has read the setting itself.
+        RunSql(session, "CHECKPOINT");
     };
     wait_for_standby(*session_, "absent");
     const auto writer = NewSession();

@@ -1,4 +1,4 @@
-/// Reading a table piece by piece, in the order of its key, while its changes stream on. Not for: resolving what was read
+/// Reading a table piece by piece while its changes stream on: in the order of its key, or, without one, as one snapshot saw it. Not for: resolving what was read
 /// against the stream (data-plane/backfill).
 #pragma once
 
@@ -47,6 +47,8 @@ class RowBuffer final {
 struct Chunk final {
     /// As the snapshot saw it.
     SchemaPtr schema;
+    /// Columns of the table, as the snapshot saw it, that were not to be read.
+    std::vector<std::string> left_out = {};
     RowBuffer rows;
     Visibility seen;
     /// A position of the log that no change seen by the snapshot lies beyond.
@@ -83,16 +85,21 @@ struct Sight final {
     std::vector<uint32_t> ending;
 };
 
-/// Chunks of one table, on a connection of its own. One thread, but for Cancel.
+/// Chunks of one table, on a connection of its own. One thread, but for Cancel. Of a table without a key all chunks are of one
+/// snapshot, that of the one Look; each row comes once, whatever the requests' keys, and the table keeps its shape and is not
+/// truncated until the reader is gone.
 class ChunkReader {
  public:
     virtual ~ChunkReader() = default;
-    /// What a snapshot sees that is taken now.
+    /// What a snapshot sees that is taken now. Errors as of Read.
     virtual absl::StatusOr<Sight> Look() = 0;
+    /// Keys in rising order, all different, that divide the table into `pieces` of about the same size; fewer, or none, where that
+    /// cannot be told soon. Errors as of Read.
+    virtual absl::StatusOr<std::vector<KeyTexts>> Split(int /*pieces*/) { return std::vector<KeyTexts>(); }
     /// One chunk in one short transaction, on a new connection when the last one is gone. Unavailable: try again (the
     /// connection is lost, or the table locked); NotFound,
     /// reason TBL_MISSING; PermissionDenied. FailedPrecondition, reason KEY_CHANGED: the key has other columns now.
-    /// InvalidArgument, reason WHERE_INVALID.
+    /// InvalidArgument, reason WHERE_INVALID. Aborted, reason READING_ENDED: of a table without a key, whose snapshot is gone.
     virtual absl::StatusOr<Chunk> Read(const ChunkRequest& request) = 0;
     /// Any thread: a read that is under way returns soon.
     virtual void Cancel() = 0;

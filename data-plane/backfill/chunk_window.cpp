@@ -84,19 +84,17 @@ void ChunkWindow::Observe(const sdk::ChangeEvent& event) {
     changes_.push_back(std::move(change));
 }
 
-void ChunkWindow::NoteAsked() {
-    if (MILLRACE_DEFECT("dblog-rule", 1)) {
-        asked_at_.push_back(observed_);
-    }
+ChunkWindow::Asked ChunkWindow::Now() const {
+    return MILLRACE_DEFECT("dblog-rule", 1) ? Asked(observed_) : std::nullopt;
 }
 
 // With the defect: between the watermarks, whatever the snapshot saw.
-bool ChunkWindow::LiesInWindow(const Change& change, const sdk::Chunk& chunk) const {
-    return asked_at_.empty() ? !chunk.seen.Sees(change.xid) : change.number >= asked_at_.front();
+bool ChunkWindow::LiesInWindow(const Change& change, const sdk::Chunk& chunk, Asked asked) {
+    return asked ? change.number >= *asked : !chunk.seen.Sees(change.xid);
 }
 
-ChunkWindow::Verdict ChunkWindow::Judge(const sdk::Chunk& chunk) const {
-    if (!asked_at_.empty()) {
+ChunkWindow::Verdict ChunkWindow::Judge(const sdk::Chunk& chunk, Asked asked) const {
+    if (asked) {
         return Verdict::kUsable;
     }
     if (std::ranges::any_of(awaited_, [&](uint32_t xid) { return !chunk.seen.Sees(xid); })) {
@@ -206,30 +204,30 @@ class ChunkWindow::Overlay final {
     std::unordered_map<std::string, size_t> rows_;
 };
 
-int64_t ChunkWindow::Resolve(sdk::Chunk& chunk) {
+int64_t ChunkWindow::Resolve(sdk::Chunk& chunk, Asked asked) {
     std::optional<Overlay> overlay;
     for (const Change& change : changes_) {
-        if (LiesInWindow(change, chunk)) {
+        if (LiesInWindow(change, chunk, asked)) {
             if (!overlay) {
                 overlay.emplace(chunk);
             }
             overlay->Lay(change);
         }
     }
-    if (!asked_at_.empty()) {
-        asked_at_.pop_front();
-    }
     return overlay ? overlay->TakeOut() : 0;
 }
 
-void ChunkWindow::Prune(const sdk::Visibility& seen) {
-    std::erase_if(changes_, [&](const Change& change) { return seen.Sees(change.xid); });
+void ChunkWindow::Prune(std::span<const sdk::Visibility* const> seen) {
+    const auto all_see = [&](uint32_t xid) {
+        return std::ranges::all_of(seen, [&](const sdk::Visibility* one) { return one->Sees(xid); });
+    };
+    std::erase_if(changes_, [&](const Change& change) { return all_see(change.xid); });
     bytes_ = 0;
     for (const Change& change : changes_) {
         bytes_ += static_cast<int64_t>(sizeof(Change) + 2 * change.key.size() + change.old_key.size() +
                                        change.unsent.size() / 8);
     }
-    std::erase_if(awaited_, [&](uint32_t xid) { return seen.Sees(xid); });
+    std::erase_if(awaited_, all_see);
 }
 
 void ChunkWindow::Repaired(const std::vector<sdk::KeyTexts>& keys) {

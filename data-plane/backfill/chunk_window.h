@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,10 @@ class ChunkWindow final {
     /// The key that a change moved a row to without all of its cells, see repairs(). Also of changes that go by while no window
     /// is open on a table whose rows are to be read further.
     static std::optional<sdk::KeyTexts> RepairOf(const sdk::ChangeEvent& event);
-    /// A chunk is asked for now. Says nothing to the rule above; the rule that is known to be wrong, a defect for tests, begins
-    /// its window here.
-    void NoteAsked();
+    /// When a chunk was asked for. Says nothing to the rule above; the rule that is known to be wrong, a defect for tests, begins
+    /// its window there.
+    using Asked = std::optional<uint64_t>;
+    [[nodiscard]] Asked Now() const;
 
     enum class Verdict {
         kUsable,
@@ -39,14 +41,15 @@ class ChunkWindow final {
         /// A change that the snapshot does not see had another shape: read again.
         kOtherShape,
     };
-    [[nodiscard]] Verdict Judge(const sdk::Chunk& chunk) const;
+    [[nodiscard]] Verdict Judge(const sdk::Chunk& chunk, Asked asked = {}) const;
 
     /// Takes out of a usable chunk what the changes beyond its snapshot have overtaken: `rows` afterwards has the rows to
     /// be written, in which cells that a change has supplied are unchanged. Returns how many rows were taken out.
-    int64_t Resolve(sdk::Chunk& chunk);
+    int64_t Resolve(sdk::Chunk& chunk, Asked asked = {});
 
-    /// Forgets what the snapshot of a chunk that was resolved sees.
-    void Prune(const sdk::Visibility& seen);
+    /// Forgets what all of `seen` see: the snapshot of a chunk that was resolved, and, of every chunk that was asked for and is not
+    /// resolved yet, its snapshot or an earlier one.
+    void Prune(std::span<const sdk::Visibility* const> seen);
 
     /// Keys to which rows moved without all of their cells: where the row had not been read yet, the destination lacks them
     /// until it is read under its new key.
@@ -74,15 +77,13 @@ class ChunkWindow final {
         uint64_t number = 0;
     };
     class Overlay;
-    [[nodiscard]] bool LiesInWindow(const Change& change, const sdk::Chunk& chunk) const;
+    [[nodiscard]] static bool LiesInWindow(const Change& change, const sdk::Chunk& chunk, Asked asked);
 
     std::deque<Change> changes_;
     std::set<sdk::KeyTexts> repairs_;
     std::vector<uint32_t> awaited_;
     int64_t bytes_ = 0;
     uint64_t observed_ = 0;
-    /// `observed_` when each chunk was asked for, of a window with the defect.
-    std::deque<uint64_t> asked_at_;
 };
 
 }  // namespace millrace::backfill

@@ -162,7 +162,7 @@ TEST_F(ChunkWindowTest, WhatAChunkHasSeenIsForgotten) {
     Change(150, Op::kUpdate, {"1", "new", "new"});
     Change(250, Op::kUpdate, {"2", "new", "new"});
     const int64_t both = window_.bytes();
-    window_.Prune(kAfter);
+    window_.Prune(std::array{&kAfter});
     EXPECT_GT(window_.bytes(), 0);
     EXPECT_LT(window_.bytes(), both);
     EXPECT_THAT(Left({{"1", "new", "new"}, {"2", "old", "old"}}, kAfter), ElementsAre(Row{"1", "new", "new"}));
@@ -183,7 +183,7 @@ TEST_F(ChunkWindowTest, ATransactionThatMayHaveGoneByIsAwaited) {
     window.Observe(event);
     EXPECT_EQ(window.Judge(chunk), ChunkWindow::Verdict::kUsable) << "one has ended, the changes of the other are known";
     EXPECT_EQ(window.awaited(), 1U);
-    window.Prune(chunk.seen);
+    window.Prune(std::array<const sdk::Visibility*, 1>{&chunk.seen});
     EXPECT_EQ(window.awaited(), 0U);
 }
 

@@ -1,11 +1,13 @@
 #include "data-plane/columns/masked_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/keyed_hash.h"
 #include "base/status.h"
 #include "data-plane/columns/column_mask.h"
 #include "data-plane/columns/column_rules.h"
+#include "data-plane/columns/masked_chunks.h"
 
 namespace millrace::columns {
 namespace {
@@ -31,9 +33,10 @@ class MaskingHandler final : public sdk::ChangeHandler {
 class MaskedSource final : public sdk::Source {
  public:
     MaskedSource(std::unique_ptr<sdk::Source> source, std::vector<config::ColumnRule> rules,
-                 std::unique_ptr<base::KeyedHash> hash, std::string key_id)
+                 std::unique_ptr<base::KeyedHash> hash, const base::Secret& hash_key, std::string key_id)
         : source_(std::move(source)),
           rules_(std::move(rules)),
+          hash_key_(hash_key),
           key_id_(std::move(key_id)),
           mask_(rules_, std::move(hash), [this](const sdk::TableSchema& table) { return Present(table); }) {}
 
@@ -76,15 +79,15 @@ class MaskedSource final : public sdk::Source {
                                           const sdk::TableSchema& after) const override {
         return source_->WhyCopyAnew(before, after);
     }
-    // Where a rule hides a column, a chunk's cursor would show it.
     absl::StatusOr<bool> ReadsChunks(const sdk::SourceTable& table) override {
-        return table.column_policy == 0 ? source_->ReadsChunks(table) : false;
+        return HidesKey(table) ? false : source_->ReadsChunks(table);
     }
     absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> OpenChunks(const sdk::SourceTable& table) override {
-        if (table.column_policy != 0) {
+        if (HidesKey(table)) {
             return nullptr;
         }
-        return source_->OpenChunks(table);
+        ASSIGN_OR_RETURN(std::unique_ptr<sdk::ChunkReader> reader, source_->OpenChunks(table));
+        return reader == nullptr || table.column_policy == 0 ? std::move(reader) : MaskChunks(std::move(reader), rules_, hash_key_);
     }
     absl::Status EndCopy() override { return source_->EndCopy(); }
     absl::Status Start(uint64_t end) override { return source_->Start(end); }
@@ -97,9 +100,17 @@ class MaskedSource final : public sdk::Source {
 
  private:
     absl::StatusOr<std::vector<std::string>> Present(const sdk::TableSchema& table);
+    /// Then a chunk's cursor would show what the rule hides, and a row that moved could not be found again by its new key.
+    [[nodiscard]] bool HidesKey(const sdk::SourceTable& table) const {
+        return table.column_policy != 0 && std::ranges::any_of(table.key, [&](const std::string& column) {
+                   return rules_.Of(table.schema, table.table, column) != Treatment::kKeep;
+               });
+    }
 
     const std::unique_ptr<sdk::Source> source_;
     const ColumnRules rules_;
+    /// Readers of chunks hash on threads of their own.
+    const base::Secret hash_key_;
     const std::string key_id_;
     ColumnMask mask_;
 };
@@ -168,7 +179,7 @@ absl::StatusOr<std::unique_ptr<sdk::Source>> MaskColumns(std::unique_ptr<sdk::So
         key_id.resize(base::KeyedHash::kHexBytes);
         RETURN_IF_ERROR(hash->Hex("key", key_id.data()));
     }
-    return std::make_unique<MaskedSource>(std::move(source), std::move(rules), std::move(hash),
+    return std::make_unique<MaskedSource>(std::move(source), std::move(rules), std::move(hash), hash_key,
                                           std::move(key_id));
 }
 

@@ -42,9 +42,7 @@ void EncodeKey(const sdk::KeyTexts& key, v1::BackfillKey& proto) {
 }
 
 BackfillState DecodeBackfill(const v1::BackfillState& proto) {
-    BackfillState state{.cursor = DecodeKey(proto.cursor()),
-                        .bound = DecodeKey(proto.bound()),
-                        .scanned = proto.scanned(),
+    BackfillState state{.ranges = {},
                         .repairs = {},
                         .resync = proto.resync(),
                         .chosen = proto.chosen(),
@@ -52,6 +50,12 @@ BackfillState DecodeBackfill(const v1::BackfillState& proto) {
                         .rows = proto.rows(),
                         .bytes = proto.bytes(),
                         .chunks = proto.chunks()};
+    for (const v1::BackfillRange& range : proto.ranges()) {
+        state.ranges.push_back({.cursor = DecodeKey(range.cursor()), .bound = DecodeKey(range.bound()), .scanned = range.scanned()});
+    }
+    if (state.ranges.empty() && !proto.scanned()) {
+        state.ranges.push_back({.cursor = DecodeKey(proto.cursor()), .bound = DecodeKey(proto.bound()), .scanned = false});
+    }
     for (const v1::BackfillKey& key : proto.repairs()) {
         state.repairs.push_back(DecodeKey(key));
     }
@@ -59,9 +63,13 @@ BackfillState DecodeBackfill(const v1::BackfillState& proto) {
 }
 
 void EncodeBackfill(const BackfillState& state, v1::BackfillState& proto) {
-    EncodeKey(state.cursor, *proto.mutable_cursor());
-    EncodeKey(state.bound, *proto.mutable_bound());
-    proto.set_scanned(state.scanned);
+    for (const backfill::KeyRange& range : state.ranges) {
+        v1::BackfillRange& one = *proto.add_ranges();
+        EncodeKey(range.cursor, *one.mutable_cursor());
+        EncodeKey(range.bound, *one.mutable_bound());
+        one.set_scanned(range.scanned);
+    }
+    proto.set_scanned(state.scanned());
     proto.set_resync(state.resync);
     proto.set_chosen(state.chosen);
     proto.set_where(state.where);

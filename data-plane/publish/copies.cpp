@@ -27,6 +27,9 @@ constexpr int64_t kSmallTable = int64_t{1} << 20;
 constexpr seconds kSmallTablesTime{3};
 /// To read tables from a server that cannot be reached.
 constexpr seconds kUntilNextTry{5};
+/// For transactions that are committing.
+constexpr std::chrono::milliseconds kFirstWait{50};
+constexpr std::chrono::milliseconds kLongestWait{2'000};
 
 }  // namespace
 
@@ -190,8 +193,10 @@ absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
     if (orders_taken_ != surroundings_.tables.wanted().version() && !surroundings_.writer.pending().mid_transaction) {
         RETURN_IF_ERROR(TakeOrders());
     }
-    if ((!queue_.empty() || opening_.valid()) && std::ssize(going_on_) < surroundings_.rules.connections) {
-        RETURN_IF_ERROR(BeginNext(stream));
+    if (opening_.valid()) {
+        RETURN_IF_ERROR(UseOpened(stream));
+    } else {
+        OpenNext();
     }
     for (const auto& backfill : going_on_) {
         RETURN_IF_ERROR(TendOne(*backfill, may_read));
@@ -200,7 +205,7 @@ absl::Status Copies::Tend(StreamWriter& stream, bool may_read) {
 }
 
 absl::Status Copies::TendOne(TableBackfill& backfill, bool may_read) {
-    const absl::Status tended = backfill.Tend(may_read);
+    const absl::Status tended = backfill.Tend(may_read, ReadersInUse());
     if (base::ReasonOf(tended) == kBackfillRefusedReason) {
         return GiveUp(backfill, std::string(tended.message()));
     }
@@ -233,39 +238,110 @@ void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
                                    {"repaired", backfill.counts().repaired}});
 }
 
-absl::Status Copies::BeginNext(StreamWriter& stream) {
-    if (!opening_.valid()) {
-        const size_t next = steady_clock::now() < open_from_ ? queue_.size() : NextInQueue();
-        if (next == queue_.size()) {
-            return absl::OkStatus();
+TableBackfill* Copies::BackfillOf(const sdk::SourceTable& table) {
+    const TableState& state = surroundings_.tables.StateOf(table);
+    const auto found = std::ranges::find_if(going_on_, [&](const auto& backfill) { return &backfill->state() == &state; });
+    return found == going_on_.end() ? nullptr : found->get();
+}
+
+const sdk::SourceTable* Copies::WhoWantsReader() {
+    for (const auto& backfill : going_on_) {
+        if (backfill->WantsReader()) {
+            const auto& listed = surroundings_.tables.listed();
+            const auto table = std::ranges::find_if(
+                listed, [&](const sdk::SourceTable& one) { return one.id == backfill->table().id; });
+            return table == listed.end() ? nullptr : &*table;
         }
+    }
+    return nullptr;
+}
+
+size_t Copies::ReadersInUse() const {
+    size_t readers = 0;
+    for (const auto& backfill : going_on_) {
+        readers += backfill->done() ? 0 : backfill->readers();
+    }
+    return readers;
+}
+
+absl::StatusOr<Copies::Opened> Copies::Open(sdk::Source& source, const sdk::SourceTable& table, int pieces) {
+    ASSIGN_OR_RETURN(std::unique_ptr<sdk::ChunkReader> reader, source.OpenChunks(table));
+    std::vector<sdk::KeyTexts> splits;
+    if (reader != nullptr && pieces > 1) {
+        ASSIGN_OR_RETURN(splits, reader->Split(pieces));
+    }
+    return Opened{.reader = std::move(reader), .ranges = backfill::RangesBetween(std::move(splits))};
+}
+
+void Copies::OpenNext() {
+    const auto most = static_cast<size_t>(surroundings_.rules.connections);
+    const bool may_open = steady_clock::now() >= open_from_;
+    const size_t next = may_open ? NextInQueue() : queue_.size();
+    const bool waits = next != queue_.size();
+    for (const auto& backfill : going_on_) {
+        backfill->GiveReadersBack(waits);
+    }
+    if (!may_open || ReadersInUse() >= most) {
+        return;
+    }
+    if (waits) {
         opening_for_ = queue_[next];
         queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(next));
-        opening_ = std::async(std::launch::async, [this, table = opening_for_] { return surroundings_.source.OpenChunks(*table); });
+    } else {
+        opening_for_ = WhoWantsReader();
     }
+    if (opening_for_ == nullptr) {
+        return;
+    }
+    opening_another_ = !waits;
+    const bool begun = surroundings_.tables.StateOf(*opening_for_).backfill.has_value();
+    const int pieces = begun ? 1 : TableBackfill::RangesFor(*opening_for_, surroundings_.rules);
+    opening_ = std::async(std::launch::async,
+                          [&source = surroundings_.source, table = *opening_for_, pieces] { return Open(source, table, pieces); });
+}
+
+absl::Status Copies::UseOpened(StreamWriter& stream) {
     if (opening_.wait_for(seconds{0}) != std::future_status::ready || surroundings_.writer.pending().mid_transaction) {
         return absl::OkStatus();
     }
-    absl::StatusOr<std::unique_ptr<sdk::ChunkReader>> reader = opening_.get();
+    absl::StatusOr<Opened> opened = opening_.get();
     const sdk::SourceTable& table = *std::exchange(opening_for_, nullptr);
-    surroundings_.tables.Delay(surroundings_.tables.StateOf(table), reader.status());
-    if (!reader.ok()) {
-        queue_.push_back(&table);
+    if (!opened.ok()) {
         open_from_ = steady_clock::now() + kUntilNextTry;
+    }
+    if (opening_another_) {
+        TableBackfill* const backfill = BackfillOf(table);
+        if (opened.ok() && opened->reader != nullptr && backfill != nullptr && backfill->WantsReader()) {
+            backfill->AddReader(std::move(opened->reader));
+        }
+        return absl::OkStatus();  // without another reader it goes on, too
+    }
+    surroundings_.tables.Delay(surroundings_.tables.StateOf(table), opened.status());
+    if (!opened.ok()) {
+        queue_.push_back(&table);
         surroundings_.tables.ShowOn(surroundings_.board);
         ShowQueue();
         return absl::OkStatus();
     }
-    return Begin(stream, table, *std::move(reader));
+    return Begin(stream, table, *std::move(opened));
 }
 
-absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, std::unique_ptr<sdk::ChunkReader> reader) {
+absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, Opened opened) {
     TableState& state = surroundings_.tables.StateOf(table);
     ASSIGN_OR_RETURN(const sdk::SchemaPtr now, surroundings_.source.DescribeNow(table));
-    if (reader == nullptr || now == nullptr || now->source_table_id != table.id) {
+    if (opened.reader == nullptr || now == nullptr || now->source_table_id != table.id) {
         // It is another one meanwhile: the next look at the source tells, and a session that knows it begins.
         return absl::OkStatus();
     }
+    ASSIGN_OR_RETURN(const sdk::Sight sight, opened.reader->Look());
+    if (table.key.empty() && !sight.ending.empty()) {
+        // Their changes may have gone by already, and the rows would not have them.
+        queue_.push_back(&table);
+        wait_for_them_ = std::clamp(2 * wait_for_them_, kFirstWait, kLongestWait);
+        open_from_ = steady_clock::now() + wait_for_them_;
+        return absl::OkStatus();
+    }
+    wait_for_them_ = {};
     const bool begins = !state.backfill;
     const config::TableOverride wanted = surroundings_.tables.wanted().Of(table.schema, table.table);
     const bool was_held = state.held();
@@ -280,7 +356,8 @@ absl::Status Copies::Begin(StreamWriter& stream, const sdk::SourceTable& table, 
                                                           .recorder = surroundings_.recorder,
                                                           .rules = surroundings_.rules,
                                                           .rate = rate_},
-                                                         table, state, std::move(reader), now, stands));
+                                                         table, state, std::move(opened.reader),
+                                                         {.sight = sight, .shape = now, .stands = stands, .ranges = std::move(opened.ranges)}));
     backfill->Pause(wanted.backfill_paused);
     if (cancelled_in_queue_.erase(&table) > 0) {
         RETURN_IF_ERROR(backfill->Cancel());

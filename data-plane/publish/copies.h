@@ -86,8 +86,13 @@ class Copies final {
     absl::Status CopyUnderSnapshot(Division& missing);
     /// They are read while the stream goes on.
     absl::Status Queue(const sdk::SourceTable& table);
-    /// The first of the queue, once the connection for it is there.
-    absl::Status BeginNext(StreamWriter& stream);
+    /// Puts connections that nobody has to use: for the first of the queue, else for one that is being read and can use another.
+    void OpenNext();
+    /// Once the connection is there.
+    absl::Status UseOpened(StreamWriter& stream);
+    [[nodiscard]] TableBackfill* BackfillOf(const sdk::SourceTable& table);
+    [[nodiscard]] const sdk::SourceTable* WhoWantsReader();
+    [[nodiscard]] size_t ReadersInUse() const;
     /// The place in the queue of the table that is begun next; its size when none is to be.
     [[nodiscard]] size_t NextInQueue() const;
     /// Carries out what the verbs want of backfills now. Between two transactions.
@@ -97,7 +102,13 @@ class Copies final {
     /// Chosen rows of a table that is copied are to be read again.
     absl::Status Choose(const sdk::SourceTable& table, const config::TableOverride& wanted);
     absl::Status GiveUp(TableBackfill& backfill, const std::string& why);
-    absl::Status Begin(StreamWriter& stream, const sdk::SourceTable& table, std::unique_ptr<sdk::ChunkReader> reader);
+    struct Opened final {
+        std::unique_ptr<sdk::ChunkReader> reader;
+        std::vector<backfill::KeyRange> ranges;
+    };
+    /// Any thread.
+    static absl::StatusOr<Opened> Open(sdk::Source& source, const sdk::SourceTable& table, int pieces);
+    absl::Status Begin(StreamWriter& stream, const sdk::SourceTable& table, Opened opened);
     absl::Status TendOne(TableBackfill& backfill, bool may_read);
     void End(StreamWriter& stream, TableBackfill& backfill);
     void RecordWhyAnew(const sdk::SourceTable& table, const TableState& state) const;
@@ -108,10 +119,13 @@ class Copies final {
     backfill::RateLimit rate_;
     /// Tables whose rows are still to be read, and those of which they are.
     std::deque<const sdk::SourceTable*> queue_;
-    /// For the first of the queue; made on a thread of its own, because the stream does not wait for a server that is away.
-    std::future<absl::StatusOr<std::unique_ptr<sdk::ChunkReader>>> opening_;
+    /// Made on a thread of its own, because the stream does not wait for a server that is away.
+    std::future<absl::StatusOr<Opened>> opening_;
     const sdk::SourceTable* opening_for_ = nullptr;
+    /// Not its first.
+    bool opening_another_ = false;
     std::chrono::steady_clock::time_point open_from_{};
+    std::chrono::milliseconds wait_for_them_{};
     /// Tables that are cancelled as soon as they have begun.
     std::set<const sdk::SourceTable*> cancelled_in_queue_;
     /// Version of the wanted overrides that was looked at last.

@@ -65,7 +65,7 @@ absl::Status Copies::TakeOrder(const config::TableOverride& wanted) {
 
 absl::Status Copies::TakeCancel(const sdk::SourceTable& table) {
     TableState& state = surroundings_.tables.StateOf(table);
-    if (&table == opening_for_ || std::ranges::find(queue_, &table) != queue_.end()) {
+    if ((&table == opening_for_ && !opening_another_) || std::ranges::find(queue_, &table) != queue_.end()) {
         cancelled_in_queue_.insert(&table);
     }
     for (const auto& backfill : going_on_) {
@@ -81,17 +81,15 @@ absl::Status Copies::Choose(const sdk::SourceTable& table, const config::TableOv
     ASSIGN_OR_RETURN(const bool readable, surroundings_.source.ReadsChunks(table));
     const bool opened = !wanted.backfill_where.empty() || !wanted.backfill_keys.empty();
     const bool fits = opened && std::ranges::all_of(wanted.backfill_keys, [&](const auto& key) { return key.size() == table.key.size(); });
-    if (!readable || !fits) {
+    if (!readable || table.key.empty() || !fits) {
         RecordOf(state, EventType::kTableBackfill,
                  !opened    ? "no chosen rows are read: the choice is not sealed to this data plane's key"
-                 : readable ? base::Concat("no chosen rows are read: a key of the table has ", table.key.size(), " cells")
+                 : readable && !table.key.empty() ? base::Concat("no chosen rows are read: a key of the table has ", table.key.size(), " cells")
                             : "no chosen rows are read: the table cannot be read by its key",
                  surroundings_.writer.pending().end);
         return surroundings_.writer.WriteTableState(state);
     }
-    state.backfill = BackfillState{.cursor = {},
-                                   .bound = {},
-                                   .scanned = wanted.backfill_where.empty(),
+    state.backfill = BackfillState{.ranges = std::vector<backfill::KeyRange>(wanted.backfill_where.empty() ? 0 : 1),
                                    .repairs = wanted.backfill_keys,
                                    .chosen = true,
                                    .where = wanted.backfill_where};
@@ -117,6 +115,8 @@ void Copies::ReportOn(base::Metrics& metrics, const std::string& pipeline) const
             static_cast<double>(backfill->table().estimated_rows));
         set("millrace_backfill_bytes", "Bytes of rows that its backfill has read", static_cast<double>(facts.bytes));
         set("millrace_backfill_chunks", "Chunks that its backfill has read", static_cast<double>(facts.chunks));
+        set("millrace_backfill_connections", "Connections by which the table's rows are read",
+            static_cast<double>(backfill->readers()));
         set("millrace_backfill_rows_per_second", "Rows that its backfill read a second lately", facts.rows_per_second);
         set("millrace_backfill_remaining_seconds", "Until its end at the most, if it goes on as it does; 0 = unknown",
             facts.remaining ? static_cast<double>(facts.remaining->second.count()) : 0);

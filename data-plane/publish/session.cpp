@@ -32,6 +32,8 @@ constexpr seconds kHeartbeatInterval{10};
 constexpr int kMaxEventsPerPoll = 20'000;
 /// The server waits for all running transactions before it makes a slot.
 constexpr seconds kSlotPatience{120};
+/// After a commit that took so long, nothing is read for as long as it took.
+constexpr milliseconds kSlowCommit{1'000};
 /// The stream comes first: with so much of the log still to be read, no chunk is begun.
 constexpr uint64_t kFarBehind = uint64_t{32} << 20;
 /// A chunk that has been read is not to wait for the stream's next event.
@@ -365,7 +367,7 @@ absl::Status Session::Stream() {
             return copies_->Leave(*stream.wanted_copy());
         }
         RETURN_IF_ERROR(handled.status());
-        const absl::Status tended = copies_->Tend(stream, !behind_);
+        const absl::Status tended = copies_->Tend(stream, MayReadRows());
         if (base::ReasonOf(tended) == kCopyNeededReason) {
             return absl::OkStatus();
         }
@@ -385,6 +387,12 @@ absl::Status Session::Stream() {
     MILLRACE_FAILPOINT("publish.after_finish");
     source_->Acknowledge(writer_->durable().end);
     return source_->SendFeedback(/*now=*/true);
+}
+
+// What is far behind, or waits for Kafka, has enough to do.
+bool Session::MayReadRows() const {
+    const auto took = writer_->last_commit_took();
+    return !behind_ && (took < kSlowCommit || steady_clock::now() - writer_->last_commit() >= took);
 }
 
 void Session::ShowStreaming() {

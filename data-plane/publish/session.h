@@ -63,6 +63,7 @@ class Session final {
     void MakeWriter();
     void Lead();
     absl::Status Stream();
+    [[nodiscard]] bool MayReadRows() const;
     void ShowStreaming();
     absl::Status KeepAlive();
     absl::Status Housekeeping(int64_t events);

@@ -2,6 +2,7 @@
 /// in the destination).
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -13,15 +14,15 @@
 #include "absl/status/statusor.h"
 #include "connectors/sdk/change_event.h"
 #include "connectors/sdk/chunk.h"
+#include "data-plane/backfill/key_range.h"
 #include "data-plane/config/pipeline_config.h"
 
 namespace millrace::publish {
 
 /// How far the rows of a table have been read while its changes are published; see BackfillState in change_event.proto.
 struct BackfillState final {
-    sdk::KeyTexts cursor;
-    sdk::KeyTexts bound;
-    bool scanned = false;
+    /// In the order of the key; none where only `repairs` are read.
+    std::vector<backfill::KeyRange> ranges;
     std::vector<sdk::KeyTexts> repairs;
     bool resync = false;
     /// Of chosen rows: those that meet the condition, or, without one, those of `repairs`. The table counts as copied all the while.
@@ -30,6 +31,9 @@ struct BackfillState final {
     int64_t rows = 0;
     int64_t bytes = 0;
     int64_t chunks = 0;
+
+    /// All of the ranges are; only repairs are left.
+    [[nodiscard]] bool scanned() const { return std::ranges::all_of(ranges, &backfill::KeyRange::scanned); }
 };
 
 /// Copy state of one table; see TableCopyState in change_event.proto.

@@ -133,6 +133,9 @@ absl::Status StreamWriter::OnChange(const sdk::ChangeEvent& event) {
     if (route.backfill != nullptr && !route.backfill->Wants(event)) {
         return absl::OkStatus();  // contained in every chunk to come
     }
+    if (route.backfill != nullptr && route.backfill->IsUndoneBy(event)) {
+        return WantCopy(*route.table, "it was truncated or altered while its rows were read", event.position);
+    }
     RETURN_IF_ERROR(CheckShape(route, event));
     sdk::ChangeEvent stamped = event;
     stamped.generation = writer_.pending().generation;

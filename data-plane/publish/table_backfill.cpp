@@ -21,8 +21,9 @@ using std::chrono::steady_clock;
 constexpr int64_t kChunkBytes = int64_t{8} << 20;
 constexpr int64_t kFirstRows = 5'000;
 constexpr int64_t kMostRows = 200'000;
-/// The next one is read while one waits for the stream.
-constexpr size_t kReadAhead = 2;
+/// A range takes so many chunks at the least, and a table has so many ranges at the most.
+constexpr int64_t kChunksOfRange = 4;
+constexpr int64_t kMostRanges = 32;
 /// Of changes that a chunk may not have seen.
 constexpr int64_t kWindowBytes = int64_t{64} << 20;
 /// A chunk's transaction keeps the source from cleaning up.
@@ -42,35 +43,44 @@ int64_t RowsFor(int64_t bytes, int64_t rows) {
 
 }  // namespace
 
+int TableBackfill::RangesFor(const sdk::SourceTable& table, const config::BackfillRules& rules) {
+    if (table.key.empty()) {
+        return 1;
+    }
+    const int64_t rows = RowsFor(table.bytes, table.estimated_rows);
+    const int64_t of_chunk = rules.chunk_rows > 0 ? std::min(rules.chunk_rows, rows) : rows;
+    // What was never analysed has no number of rows.
+    const int64_t by_size = rules.chunk_rows > 0 ? 0 : table.bytes / kChunkBytes;
+    const int64_t chunks = std::max(table.estimated_rows / of_chunk, by_size);
+    return static_cast<int>(std::clamp(chunks / kChunksOfRange, int64_t{1}, kMostRanges));
+}
+
 absl::StatusOr<std::unique_ptr<TableBackfill>> TableBackfill::Begin(const Surroundings& surroundings,
                                                                     const sdk::SourceTable& table, TableState& state,
                                                                     std::unique_ptr<sdk::ChunkReader> reader,
-                                                                    const sdk::SchemaPtr& now, bool stands) {
-    ASSIGN_OR_RETURN(sdk::Sight sight, reader->Look());
-    std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, std::move(reader), sight));
+                                                                    Beginning beginning) {
+    std::unique_ptr<TableBackfill> backfill(new TableBackfill(surroundings, table, state, beginning.sight));
     if (!state.backfill) {
-        backfill->begun_at_ = std::move(sight.seen);
-        RETURN_IF_ERROR(backfill->BeginWith(now, stands));
+        backfill->begun_at_ = beginning.sight.seen;
+        RETURN_IF_ERROR(backfill->BeginWith(std::move(beginning)));
     }
+    backfill->AddReader(std::move(reader));
     return backfill;
 }
 
 TableBackfill::TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
-                             std::unique_ptr<sdk::ChunkReader> reader, const sdk::Sight& sight)
+                             const sdk::Sight& sight)
     : surroundings_(surroundings),
       table_(table),
       state_(state),
       window_(sight),
-      fetcher_(std::move(reader)),
+      newest_(sight.seen),
       tracked_from_(surroundings.writer.pending().end),
       max_rows_(RowsFor(table.bytes, table.estimated_rows)),
       chosen_(state.backfill && state.backfill->chosen),
       counted_(state.rows) {
     if (state.backfill) {
         window_.AddRepairs(state.backfill->repairs);
-        read_up_to_ = state.backfill->cursor;
-        bound_ = state.backfill->bound;
-        read_all_ = state.backfill->scanned;
     }
 }
 
@@ -90,8 +100,10 @@ absl::StatusOr<sdk::Position> TableBackfill::WriteMarker(sdk::Op op, const sdk::
     return marker.position;
 }
 
-absl::Status TableBackfill::BeginWith(const sdk::SchemaPtr& schema, bool stands) {
-    const bool resync = stands && RowsStay(surroundings_.source, state_, *schema);
+absl::Status TableBackfill::BeginWith(Beginning beginning) {
+    const sdk::SchemaPtr& schema = beginning.shape;
+    shape_id_ = schema->id;
+    const bool resync = beginning.stands && RowsStay(surroundings_.source, state_, *schema);
     // Behind what a copy under a snapshot has written there, too.
     state_.backfill_seq = std::max(state_.backfill_seq, state_.rows + 1);
     ASSIGN_OR_RETURN(const sdk::Position position, WriteMarker(resync ? sdk::Op::kResync : sdk::Op::kTruncate, schema));
@@ -105,12 +117,16 @@ absl::Status TableBackfill::BeginWith(const sdk::SchemaPtr& schema, bool stands)
     state_.stands = resync;
     state_.incomplete = false;
     state_.backfill.emplace().resync = resync;
+    state_.backfill->ranges = std::move(beginning.ranges);
     return surroundings_.writer.WriteTableState(state_);
 }
 
 absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
     if (done()) {
         return absl::OkStatus();
+    }
+    if (append_only()) {
+        return absl::OkStatus();  // what its rows' snapshot does not see was appended beside them
     }
     const size_t known = window_.repairs().size();
     window_.Observe(event);
@@ -127,14 +143,54 @@ absl::Status TableBackfill::Observe(const sdk::ChangeEvent& event) {
     return surroundings_.writer.WriteTableState(state_);
 }
 
-bool TableBackfill::MayAsk(steady_clock::time_point now) {
-    if (done() || paused_ || !refused_.empty() || fetcher_.on_its_way() || now < ask_from_ || !surroundings_.rate.Allows(now)) {
-        return false;
+std::optional<size_t> TableBackfill::NextRange() const {
+    if (done()) {
+        return std::nullopt;
     }
-    return read_all_ ? state_.backfill->scanned && ready_.empty() : ready_.size() < kReadAhead;
+    const std::vector<backfill::KeyRange>& ranges = state_.backfill->ranges;
+    for (size_t place = 0; place < ranges.size(); ++place) {
+        const bool read = std::ranges::any_of(readers_, [&](const auto& reader) { return reader->place() == place; });
+        if (!ranges[place].scanned && !read) {
+            return place;
+        }
+    }
+    return std::nullopt;
 }
 
-sdk::ChunkRequest TableBackfill::NextRequest() {
+bool TableBackfill::WantsReader() const {
+    return !paused_ && !gives_back_ && refused_.empty() && NextRange().has_value();
+}
+
+void TableBackfill::AddReader(std::unique_ptr<sdk::ChunkReader> reader) {
+    readers_.push_back(std::make_unique<backfill::RangeReader>(std::move(reader)));
+    PlaceReaders();
+}
+
+void TableBackfill::PlaceReaders() {
+    for (size_t i = readers_.size(); i-- > 0;) {
+        backfill::RangeReader& reader = *readers_[i];
+        if (i > 0 && gives_back_ && reader.Rests()) {
+            reader.End();
+        }
+        if (const auto next = reader.place() || (i > 0 && gives_back_) ? std::nullopt : NextRange()) {
+            reader.Begin(*next, state_.backfill->ranges[*next]);
+        }
+        if (i > 0 && !reader.place() && reader.Rests()) {
+            readers_.erase(readers_.begin() + static_cast<ptrdiff_t>(i));
+        }
+    }
+}
+
+// The reader keeps everybody from this, but it may have lost its connection without a word.
+bool TableBackfill::IsUndoneBy(const sdk::ChangeEvent& event) const {
+    return append_only() && !done() && (event.op == sdk::Op::kTruncate || event.schema->id != shape_id_);
+}
+
+bool TableBackfill::MayAsk(steady_clock::time_point now) const {
+    return !done() && !paused_ && refused_.empty() && now >= ask_from_ && surroundings_.rate.Allows(now);
+}
+
+sdk::ChunkRequest TableBackfill::LimitsNow() const {
     sdk::ChunkRequest request{.max_rows = max_rows_, .max_bytes = kChunkBytes, .not_before = tracked_from_};
     request.where = state_.backfill->where;
     for (const int64_t limit : {surroundings_.rules.chunk_rows, surroundings_.rate.rows_at_once()}) {
@@ -143,11 +199,10 @@ sdk::ChunkRequest TableBackfill::NextRequest() {
     if (const int64_t limit = surroundings_.rate.bytes_at_once(); limit > 0) {
         request.max_bytes = std::min(limit, request.max_bytes);
     }
-    if (!read_all_) {
-        request.after = read_up_to_;
-        request.bound = bound_;
-        return request;
-    }
+    return request;
+}
+
+void TableBackfill::NameRepairs(sdk::ChunkRequest& request) {
     if (asked_keys_.empty()) {
         for (const sdk::KeyTexts& key : window_.repairs()) {
             if (asked_keys_.size() < kRepairsAtOnce) {
@@ -157,54 +212,69 @@ sdk::ChunkRequest TableBackfill::NextRequest() {
     }
     request.keys = asked_keys_;
     request.after = repaired_up_to_;
-    return request;
 }
 
-absl::Status TableBackfill::Tend(bool may_read) {
-    RETURN_IF_ERROR(TakeAnswer());
+void TableBackfill::Ask(backfill::RangeReader& reader) {
+    const bool repairs = &reader == readers_.front().get() && !reader.place() && reader.Rests() && state_.backfill->scanned();
+    if (!repairs && !reader.Hungry()) {
+        return;
+    }
+    sdk::ChunkRequest request = LimitsNow();
+    if (repairs) {
+        NameRepairs(request);
+    }
+    reader.Ask(std::move(request), newest_, window_.Now());
+}
+
+absl::Status TableBackfill::Tend(bool may_read, size_t readers) {
+    readers_of_all_ = readers;
+    for (const auto& reader : readers_) {
+        RETURN_IF_ERROR(TakeAnswer(*reader));
+    }
     if (!refused_.empty() && !done()) {
         return base::MakeError(absl::StatusCode::kAborted, kBackfillRefusedReason, refused_);
     }
+    PlaceReaders();
     const auto now = steady_clock::now();
-    if (may_read && MayAsk(now)) {
-        window_.NoteAsked();
-        fetcher_.Ask(NextRequest());
+    for (const auto& reader : readers_) {
+        if (may_read && MayAsk(now)) {
+            Ask(*reader);
+        }
     }
     if (!surroundings_.writer.pending().mid_transaction) {
         RETURN_IF_ERROR(WriteReady());
     }
-    // An idle source's stream stands still, and with it the chunk.
-    if (!ready_.empty() && surroundings_.writer.pending().end < ready_.front().high && now >= nudge_from_) {
-        nudge_from_ = now + kNudgeInterval;
-        RETURN_IF_ERROR(surroundings_.source.Heartbeat());
-    }
-    return absl::OkStatus();
+    return Nudge(now);
 }
 
-absl::Status TableBackfill::TakeAnswer() {
-    auto answer = fetcher_.Take();
-    if (!answer || std::exchange(in_vain_, false) || done()) {
+absl::Status TableBackfill::Nudge(steady_clock::time_point now) {
+    const bool stands = std::ranges::any_of(readers_, [this](const auto& reader) {
+        return !reader->ready().empty() && surroundings_.writer.pending().end < reader->ready().front().chunk.high;
+    });
+    if (!stands) {
+        nudge_from_.reset();
         return absl::OkStatus();
     }
-    if (!answer->chunk.ok()) {
-        return TakeFailure(answer->chunk.status());
+    nudge_from_ = nudge_from_.value_or(now + kNudgeDelay);
+    if (now < *nudge_from_) {
+        return absl::OkStatus();
     }
-    sdk::Chunk& chunk = *answer->chunk;
+    nudge_from_ = now + kNudgeInterval;
+    return surroundings_.source.Heartbeat();
+}
+
+absl::Status TableBackfill::TakeAnswer(backfill::RangeReader& reader) {
+    const auto answer = reader.Take();
+    if (!answer || done()) {
+        return absl::OkStatus();
+    }
+    if (!answer->status.ok()) {
+        return TakeFailure(answer->status);
+    }
+    const sdk::Chunk& chunk = reader.ready().back().chunk;
+    newest_ = chunk.seen;
     surroundings_.rate.Spend(static_cast<int64_t>(chunk.rows.size()), chunk.rows.bytes(), steady_clock::now());
     AdaptTo(chunk, answer->took);
-    if (!read_all_) {
-        if (bound_.empty()) {
-            bound_ = chunk.bound;
-        }
-        if (!chunk.last_key.empty()) {
-            read_up_to_ = chunk.last_key;
-        }
-        read_all_ = chunk.complete;
-    }
-    if (ready_.empty()) {
-        nudge_from_ = steady_clock::now() + kNudgeDelay;
-    }
-    ready_.push_back(std::move(chunk));
     return absl::OkStatus();
 }
 
@@ -218,6 +288,9 @@ absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
     if (absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsDataLoss(status)) {
         return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
     }
+    if (append_only()) {
+        return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, base::Concat("its rows could not be read to the end: ", status.message()));
+    }
     if (base::ReasonOf(status) == "KEY_CHANGED") {
         return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, "its key has other columns now");
     }
@@ -228,51 +301,71 @@ absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
     return absl::OkStatus();
 }
 
-void TableBackfill::ReadAgainIn(milliseconds pause) {
-    ready_.clear();
-    in_vain_ = fetcher_.on_its_way();
-    read_up_to_ = state_.backfill->cursor;
-    read_all_ = state_.backfill->scanned;
+void TableBackfill::ReadAgainIn(backfill::RangeReader& reader, milliseconds pause) {
+    reader.Again(reader.place() ? state_.backfill->ranges[*reader.place()] : backfill::KeyRange());
     pause_ = pause;
     ask_from_ = steady_clock::now() + pause;
 }
 
 absl::Status TableBackfill::OnBoundary() {
-    RETURN_IF_ERROR(TakeAnswer());
+    for (const auto& reader : readers_) {
+        RETURN_IF_ERROR(TakeAnswer(*reader));
+    }
     return WriteReady();
 }
 
+// One at a time: changes wait meanwhile.
 absl::Status TableBackfill::WriteReady() {
-    while (!ready_.empty() && surroundings_.writer.pending().end >= ready_.front().high) {
-        ASSIGN_OR_RETURN(const bool usable, Judge(ready_.front()));
-        if (!usable) {
-            return absl::OkStatus();
+    for (size_t i = 0; i < readers_.size() && !done(); ++i) {
+        backfill::RangeReader& reader = *readers_[turn_++ % readers_.size()];
+        if (reader.ready().empty() || surroundings_.writer.pending().end < reader.ready().front().chunk.high) {
+            continue;
         }
-        pause_ = {};
-        sdk::Chunk chunk = std::move(ready_.front());
-        ready_.pop_front();
-        counts_.overtaken += window_.Resolve(chunk);
-        ++counts_.chunks;
-        MILLRACE_FAILPOINT("publish.before_chunk");
-        RETURN_IF_ERROR(WriteRows(chunk));
-        window_.Prune(chunk.seen);
-        RETURN_IF_ERROR(Advance(chunk));
-        MILLRACE_FAILPOINT("publish.after_chunk");
+        ASSIGN_OR_RETURN(const bool usable, Judge(reader));
+        if (usable) {
+            pause_ = {};
+            return Write(reader);
+        }
     }
     return absl::OkStatus();
 }
 
-absl::StatusOr<bool> TableBackfill::Judge(const sdk::Chunk& chunk) {
-    switch (window_.Judge(chunk)) {
+absl::Status TableBackfill::Write(backfill::RangeReader& reader) {
+    auto [chunk, asked] = std::move(reader.ready().front());
+    reader.ready().pop_front();
+    counts_.overtaken += window_.Resolve(chunk, asked);
+    ++counts_.chunks;
+    MILLRACE_FAILPOINT("publish.before_chunk");
+    RETURN_IF_ERROR(WriteRows(chunk));
+    Forget(chunk.seen);
+    // On a replica that was put in the place of another, no chunk may see less than one before.
+    tracked_from_ = std::max(tracked_from_, chunk.high);
+    RETURN_IF_ERROR(Advance(reader, chunk));
+    MILLRACE_FAILPOINT("publish.after_chunk");
+    return absl::OkStatus();
+}
+
+// Chunks of other ranges that are not resolved yet may have been read earlier.
+void TableBackfill::Forget(const sdk::Visibility& seen) {
+    std::vector<const sdk::Visibility*> by{&seen};
+    for (const auto& reader : readers_) {
+        reader->AddFloors(by);
+    }
+    window_.Prune(by);
+}
+
+absl::StatusOr<bool> TableBackfill::Judge(backfill::RangeReader& reader) {
+    const auto& [chunk, asked] = reader.ready().front();
+    switch (window_.Judge(chunk, asked)) {
         case backfill::ChunkWindow::Verdict::kTooEarly:
             if (pause_ >= milliseconds{1'000}) {
                 base::LogWarning("a table's rows are not read yet: transactions that ran when the backfill began still do",
                                  {{"table", table_.DisplayName()}, {"transactions", window_.awaited()}});
             }
-            ReadAgainIn(std::clamp(2 * pause_, kFirstPause, milliseconds{2'000}));
+            ReadAgainIn(reader, std::clamp(2 * pause_, kFirstPause, milliseconds{2'000}));
             return false;
         case backfill::ChunkWindow::Verdict::kOtherShape:
-            ReadAgainIn(kFirstPause);
+            ReadAgainIn(reader, kFirstPause);
             return false;
         case backfill::ChunkWindow::Verdict::kUsable:
             break;
@@ -303,7 +396,7 @@ absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
         NoteSchema(state_, chunk.schema, event.position, surroundings_.recorder);
     }
     BackfillState& progress = *state_.backfill;
-    if (!progress.scanned && !chosen_) {
+    if (!progress.scanned() && !chosen_) {
         state_.rows += chunk.rows.size();
     }
     progress.rows += static_cast<int64_t>(chunk.rows.size());
@@ -313,26 +406,36 @@ absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     return absl::OkStatus();
 }
 
-absl::Status TableBackfill::Advance(const sdk::Chunk& chunk) {
-    BackfillState& progress = *state_.backfill;
-    if (!progress.scanned) {
-        if (progress.bound.empty()) {
-            progress.bound = chunk.bound;
-        }
-        if (!chunk.last_key.empty()) {
-            progress.cursor = chunk.last_key;
-        }
-        progress.scanned = chunk.complete;
-    } else if (chunk.complete) {
-        counts_.repaired += std::ssize(asked_keys_);
-        window_.Repaired(asked_keys_);
-        asked_keys_.clear();
-        repaired_up_to_.clear();
-    } else {
-        repaired_up_to_ = chunk.last_key;
+void TableBackfill::AdvanceRange(backfill::RangeReader& reader, const sdk::Chunk& chunk) {
+    backfill::KeyRange& range = state_.backfill->ranges[*reader.place()];
+    if (range.bound.empty()) {
+        range.bound = chunk.bound;
     }
+    if (!chunk.last_key.empty()) {
+        range.cursor = chunk.last_key;
+    }
+    range.scanned = chunk.complete;
+    if (range.scanned) {
+        reader.End();
+    }
+}
+
+void TableBackfill::AdvanceRepairs(const sdk::Chunk& chunk) {
+    if (!chunk.complete) {
+        repaired_up_to_ = chunk.last_key;
+        return;
+    }
+    counts_.repaired += std::ssize(asked_keys_);
+    window_.Repaired(asked_keys_);
+    asked_keys_.clear();
+    repaired_up_to_.clear();
+}
+
+absl::Status TableBackfill::Advance(backfill::RangeReader& reader, const sdk::Chunk& chunk) {
+    BackfillState& progress = *state_.backfill;
+    reader.place() ? AdvanceRange(reader, chunk) : AdvanceRepairs(chunk);
     progress.repairs.assign(window_.repairs().begin(), window_.repairs().end());
-    if (progress.scanned && progress.repairs.empty()) {
+    if (progress.scanned() && progress.repairs.empty()) {
         if (progress.resync) {
             RETURN_IF_ERROR(WriteMarker(sdk::Op::kResyncEnd, chunk.schema).status());
             MILLRACE_FAILPOINT("publish.after_resync_end");
@@ -366,7 +469,9 @@ absl::Status TableBackfill::Cancel() {
         state_.incomplete = true;
     }
     state_.backfill.reset();
-    ready_.clear();
+    for (const auto& reader : readers_) {
+        reader->Again({});
+    }
     cancelled_ = true;
     done_at_ = steady_clock::now();
     return surroundings_.writer.WriteTableState(state_);
@@ -418,6 +523,9 @@ void TableBackfill::AdaptTo(const sdk::Chunk& chunk, steady_clock::duration took
     if (rows == 0) {
         return;
     }
+    if (const milliseconds pause = strain_.PauseAfter(chunk.rows.bytes(), took, readers_of_all_); pause > milliseconds{0}) {
+        ask_from_ = std::max(ask_from_, steady_clock::now() + pause);
+    }
     max_rows_ = RowsFor(chunk.rows.bytes(), rows);
     if (took > kLongRead) {
         max_rows_ = std::max<int64_t>(1, std::min(max_rows_, rows * kLongRead / took));
@@ -437,7 +545,7 @@ void TableBackfill::Show(bool copied) {
             if (table.topic == state_.topic) {
                 table.rows_copied = static_cast<int64_t>(state_.rows);
                 table.copied = copied || chosen_;
-                table.append_only = false;
+                table.append_only = append_only();
                 table.backfill = facts_;
             }
         }

@@ -12,9 +12,11 @@
 
 #include "base/metrics.h"
 #include "connectors/sdk/source.h"
-#include "data-plane/backfill/chunk_fetcher.h"
 #include "data-plane/backfill/chunk_window.h"
+#include "data-plane/backfill/key_range.h"
+#include "data-plane/backfill/range_reader.h"
 #include "data-plane/backfill/rate_limit.h"
+#include "data-plane/backfill/strain.h"
 #include "data-plane/publish/publisher.h"
 #include "data-plane/publish/transaction_writer.h"
 
@@ -40,32 +42,56 @@ class TableBackfill final {
         backfill::RateLimit& rate;
     };
 
-    /// Between two transactions. A table whose `state` has no backfill is begun, with the shape `now`: behind a truncate marker,
-    /// or, where it `stands` and RowsStay, between those of a resync.
+    struct Beginning final {
+        /// What the reader saw last; of a table without a key nothing is `ending` in it.
+        const sdk::Sight& sight;
+        /// Of a table of which nothing has been read: its shape.
+        sdk::SchemaPtr shape;
+        /// Its rows stay where they stand until they have come again, if they may: see RowsStay.
+        bool stands = false;
+        /// The parts that are read beside each other.
+        std::vector<backfill::KeyRange> ranges;
+    };
+    /// Between two transactions. A table whose `state` has no backfill is begun: behind a truncate marker, or between those of a
+    /// resync.
     static absl::StatusOr<std::unique_ptr<TableBackfill>> Begin(const Surroundings& surroundings,
                                                                 const sdk::SourceTable& table, TableState& state,
-                                                                std::unique_ptr<sdk::ChunkReader> reader,
-                                                                const sdk::SchemaPtr& now, bool stands);
+                                                                std::unique_ptr<sdk::ChunkReader> reader, Beginning beginning);
+
+    /// Into how many ranges a table is to be divided, so that each takes a few chunks.
+    [[nodiscard]] static int RangesFor(const sdk::SourceTable& table, const config::BackfillRules& rules);
+    /// How many readers it has, and whether another one would find something to do.
+    [[nodiscard]] size_t readers() const { return readers_.size(); }
+    [[nodiscard]] bool WantsReader() const;
+    void AddReader(std::unique_ptr<sdk::ChunkReader> reader);
+    /// All but one end as soon as they can, for the sake of other tables.
+    void GiveReadersBack(bool wanted) { gives_back_ = wanted; }
 
     [[nodiscard]] TableState& state() { return state_; }
     [[nodiscard]] const TableState& state() const { return state_; }
     /// Whether a change of the table is to be written: not what every chunk to come contains.
     [[nodiscard]] bool Wants(const sdk::ChangeEvent& event) const { return !begun_at_ || !begun_at_->Sees(event.xid); }
+    /// The rows that are read are not the table's any more after that change: it is to be copied anew.
+    [[nodiscard]] bool IsUndoneBy(const sdk::ChangeEvent& event) const;
     /// A change of the table was written. Unavailable: more of them were to be remembered than there is room for; the next
     /// session goes on.
     absl::Status Observe(const sdk::ChangeEvent& event);
     /// Between two transactions: writes the chunk that is there, once the stream is past it. Aborted, reason COPY_NEEDED, with
     /// why in the message: rows that were read already may have other values now.
     absl::Status OnBoundary();
-    /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move. Errors as of
-    /// OnBoundary, and Aborted, reason BACKFILL_REFUSED: the choice of rows cannot be read; Cancel it.
-    absl::Status Tend(bool may_read);
+    /// To be called often: asks for the next chunk, if one `may` be read now, and makes an idle source's stream move. Of all tables
+    /// together so many `readers` are in use. Errors as of OnBoundary, and Aborted, reason BACKFILL_REFUSED: the choice of rows
+    /// cannot be read; Cancel it.
+    absl::Status Tend(bool may_read, size_t readers);
     /// All of its rows are written, or it was cancelled.
     [[nodiscard]] bool done() const { return done_at_.has_value(); }
     /// And in Kafka for good.
     [[nodiscard]] bool durable() const { return done() && surroundings_.writer.last_commit() > *done_at_; }
     /// Tells that the table is copied.
     void ShowCopied();
+
+    /// It has no key: all rows are of one snapshot, and nobody can go on with it in another session.
+    [[nodiscard]] bool append_only() const { return table_.key.empty(); }
 
     /// Asks for nothing more until it goes on again; what is on its way is written.
     void Pause(bool paused);
@@ -91,22 +117,34 @@ class TableBackfill final {
 
  private:
     TableBackfill(const Surroundings& surroundings, const sdk::SourceTable& table, TableState& state,
-                  std::unique_ptr<sdk::ChunkReader> reader, const sdk::Sight& sight);
+                  const sdk::Sight& sight);
 
     [[nodiscard]] sdk::Position NextPosition();
-    absl::Status BeginWith(const sdk::SchemaPtr& schema, bool stands);
+    absl::Status BeginWith(Beginning beginning);
     absl::StatusOr<sdk::Position> WriteMarker(sdk::Op op, const sdk::SchemaPtr& schema);
-    [[nodiscard]] bool MayAsk(std::chrono::steady_clock::time_point now);
-    absl::Status TakeAnswer();
+    [[nodiscard]] std::optional<size_t> NextRange() const;
+    /// Gives readers without a range the next one, and lets those go that are not needed.
+    void PlaceReaders();
+    [[nodiscard]] bool MayAsk(std::chrono::steady_clock::time_point now) const;
+    /// Asks for what `reader` can read now.
+    void Ask(backfill::RangeReader& reader);
+    [[nodiscard]] sdk::ChunkRequest LimitsNow() const;
+    void NameRepairs(sdk::ChunkRequest& request);
+    absl::Status TakeAnswer(backfill::RangeReader& reader);
     absl::Status TakeFailure(const absl::Status& status);
-    [[nodiscard]] sdk::ChunkRequest NextRequest();
+    /// Makes an idle source's stream move, with which chunks that are there stand still.
+    absl::Status Nudge(std::chrono::steady_clock::time_point now);
     absl::Status WriteReady();
     /// Whether the chunk can be written as it is.
-    absl::StatusOr<bool> Judge(const sdk::Chunk& chunk);
+    absl::StatusOr<bool> Judge(backfill::RangeReader& reader);
+    absl::Status Write(backfill::RangeReader& reader);
+    void Forget(const sdk::Visibility& seen);
     absl::Status WriteRows(sdk::Chunk& chunk);
-    absl::Status Advance(const sdk::Chunk& chunk);
+    absl::Status Advance(backfill::RangeReader& reader, const sdk::Chunk& chunk);
+    void AdvanceRange(backfill::RangeReader& reader, const sdk::Chunk& chunk);
+    void AdvanceRepairs(const sdk::Chunk& chunk);
     void AdaptTo(const sdk::Chunk& chunk, std::chrono::steady_clock::duration took);
-    void ReadAgainIn(std::chrono::milliseconds pause);
+    void ReadAgainIn(backfill::RangeReader& reader, std::chrono::milliseconds pause);
     void Show(bool copied);
     [[nodiscard]] BackfillFacts FactsNow();
     /// Rows a second in the last seconds.
@@ -117,18 +155,19 @@ class TableBackfill final {
     TableState& state_;
     /// Of a backfill that this session has begun.
     std::optional<sdk::Visibility> begun_at_;
+    uint64_t shape_id_ = 0;
     backfill::ChunkWindow window_;
-    backfill::ChunkFetcher fetcher_;
-    /// Changes committed below this position have gone by unobserved.
-    const uint64_t tracked_from_;
-    /// Read and not written yet, in their order.
-    std::deque<sdk::Chunk> ready_;
-    /// What is on its way was asked for behind a chunk that is read again.
-    bool in_vain_ = false;
-    /// Where the next chunk begins: ahead of the cursor, which is behind the last chunk written.
-    sdk::KeyTexts read_up_to_;
-    sdk::KeyTexts bound_;
-    bool read_all_ = false;
+    /// The first one also reads repairs.
+    std::vector<std::unique_ptr<backfill::RangeReader>> readers_;
+    bool gives_back_ = false;
+    /// Whose chunk is written next.
+    size_t turn_ = 0;
+    size_t readers_of_all_ = 1;
+    backfill::Strain strain_;
+    /// Of the chunk that came last.
+    sdk::Visibility newest_;
+    /// Changes committed below this position have gone by unobserved, or were forgotten because a chunk had seen them.
+    uint64_t tracked_from_;
     /// The keys that were asked for last, of a repair.
     std::vector<sdk::KeyTexts> asked_keys_;
     /// Of a repair that did not fit into one chunk.
@@ -148,7 +187,8 @@ class TableBackfill final {
     /// Nothing when the table was left, to be copied anew: that is no end.
     std::optional<std::chrono::steady_clock::time_point> done_at_;
     std::chrono::steady_clock::time_point ask_from_{};
-    std::chrono::steady_clock::time_point nudge_from_{};
+    /// While chunks are there that the stream has not passed.
+    std::optional<std::chrono::steady_clock::time_point> nudge_from_;
     std::chrono::milliseconds pause_{};
 };
 

@@ -90,7 +90,8 @@ bool TableSet::WantedAnew(const sdk::SourceTable& table, const TableState& state
 }
 
 bool TableSet::GoesOn(const sdk::SourceTable& table, const TableState& state) const {
-    return state.backfill && state.source_table_id == table.id && !WantedAnew(table, state);
+    // Without a key there is no place to go on from.
+    return state.backfill && !table.key.empty() && state.source_table_id == table.id && !WantedAnew(table, state);
 }
 
 std::vector<const sdk::SourceTable*> TableSet::ToCopy() {

@@ -169,7 +169,8 @@ absl::Status TransactionWriter::Commit() {
     }
     MILLRACE_FAILPOINT("publish.after_kafka_commit");
     last_commit_ = steady_clock::now();
-    commit_seconds_.Observe(std::chrono::duration<double>(last_commit_ - start).count());
+    last_commit_took_ = last_commit_ - start;
+    commit_seconds_.Observe(std::chrono::duration<double>(last_commit_took_).count());
     commits_.Add();
     durable_ = pending_;
     open_bytes_ = 0;

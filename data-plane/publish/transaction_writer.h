@@ -49,6 +49,7 @@ class TransactionWriter final {
     [[nodiscard]] bool open() const { return producer_.in_transaction(); }
     [[nodiscard]] int64_t open_bytes() const { return open_bytes_; }
     [[nodiscard]] std::chrono::steady_clock::time_point last_commit() const { return last_commit_; }
+    [[nodiscard]] std::chrono::steady_clock::duration last_commit_took() const { return last_commit_took_; }
     [[nodiscard]] std::chrono::steady_clock::time_point begun() const { return begun_; }
 
  private:
@@ -72,6 +73,7 @@ class TransactionWriter final {
     std::string failed_topic_;
     std::chrono::steady_clock::time_point begun_;
     std::chrono::steady_clock::time_point last_commit_;
+    std::chrono::steady_clock::duration last_commit_took_{};
     base::Counter& commits_;
     base::Histogram& commit_seconds_;
 

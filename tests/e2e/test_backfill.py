@@ -148,6 +148,95 @@ def test_a_rate_is_kept_and_shown(millrace):
     equal(millrace, name)
 
 
+def test_several_ranges_of_one_table_are_read_at_once(millrace):
+    name, rows = "ranges", 8000
+    make_table(millrace, name, rows)
+    millrace.sql("source", name, "ANALYZE items")
+    reading = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millrace' AND datname = %s AND query LIKE '%%pg_current_wal_insert_lsn() END'"
+    writer = Writer(millrace, name, rows)
+    writer.start()
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name),
+                   "backfill: {connections: 3, chunk_rows: 100, rows_per_second: 1500}")
+    eventually(lambda: millrace.sql("source", name, reading, (name,)) == [(3,)], 30, "three sessions have read chunks")
+    for _ in range(3):
+        time.sleep(0.5)
+        millrace.kill("w1")
+        millrace.restart("w1")
+    # A table that joins does not wait for the large one's end.
+    millrace.sql("source", name, "CREATE TABLE latecomer (id int PRIMARY KEY); INSERT INTO latecomer SELECT generate_series(1, 300)")
+    state = lambda: {t["table"]: t["state"] for t in millrace.status(name)["tables"]}  # noqa: E731
+    eventually(lambda: state().get("latecomer") == "live", 60, "the latecomer is copied")
+    millrace.wait(name)
+    writer.stop()
+    millrace.wait(name)
+    equal(millrace, name)
+    assert millrace.sql("destination", name, "SELECT count(*) FROM latecomer") == [(300,)]
+
+
+class Appender(threading.Thread):
+    """Rows for a table without a key, each with a number of its own, some of them rolled back."""
+
+    def __init__(self, millrace, name):
+        super().__init__(daemon=True)
+        self.millrace, self.name = millrace, name
+        self.ended = threading.Event()
+        self.failure = None
+
+    def run(self):
+        try:
+            connection = self.millrace.connect("source", self.name)
+            connection.autocommit = False
+            number = 0
+            with connection.cursor() as cursor:
+                while not self.ended.is_set():
+                    for _ in range(3):
+                        number += 1
+                        cursor.execute(f"INSERT INTO journal VALUES ({number}, 'live', repeat('n', 3000))")
+                    if number % 10 == 0:
+                        connection.rollback()
+                    else:
+                        connection.commit()
+            connection.close()
+        except Exception as error:  # noqa: BLE001: the test must learn of it
+            self.failure = error
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+        assert self.failure is None, self.failure
+
+
+def test_a_table_without_a_key_is_read_while_changes_stream_on(millrace):
+    name, rows = "keyless", 6000
+    make_table(millrace, name, 10)
+    millrace.sql("source", name, "CREATE TABLE journal (n int, kind text, big text)")
+    millrace.sql("source", name, f"INSERT INTO journal SELECT -g, 'old', repeat('o', 3000) FROM generate_series(1, {rows}) g; ANALYZE journal")
+    writer = Appender(millrace, name)
+    writer.start()
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {chunk_rows: 100, rows_per_second: 1000}")
+    copied = lambda: {t["table"]: t["rows_copied"] for t in millrace.status(name)["tables"]}.get("journal", 0)  # noqa: E731
+    eventually(lambda: 0 < copied() < rows, 30, "its rows come in chunks")
+    # The stream does not wait for them.
+    millrace.sql("source", name, "INSERT INTO items VALUES (77777, 1, 'soon')")
+    eventually(lambda: millrace.sql("destination", name, "SELECT 1 FROM items WHERE id = 77777"), 4, "a change of another table arrives")
+    assert copied() < rows
+    # Updates and deletes are not replicated; what the snapshot saw is there all the same.
+    millrace.sql("source", name, "UPDATE journal SET kind = 'changed' WHERE n BETWEEN -2000 AND -1000")
+    assert backfill(millrace, name, "journal")["state"] == "running"
+    for _ in range(2):
+        time.sleep(0.5)
+        millrace.kill("w1")
+        millrace.restart("w1")
+    millrace.wait(name)
+    writer.stop()
+    millrace.wait(name)
+    query = "SELECT n, kind FROM journal"
+    assert millrace.rows("source", name, query) == millrace.rows("destination", name, query), "the last copy began after the update"
+    millrace.sql("source", name, "INSERT INTO journal VALUES (999999999, 'last', '')")
+    millrace.wait(name)
+    assert millrace.rows("source", name, query) == millrace.rows("destination", name, query)
+
+
 class CountReader(threading.Thread):
     """The least number of rows that a reader of the destination ever saw."""
 

@@ -174,6 +174,9 @@ absl::Status TransactionWriter::Commit() {
     commits_.Add();
     durable_ = pending_;
     open_bytes_ = 0;
+    if (durable_.mid_transaction) {
+        MILLRACE_FAILPOINT("publish.after_part_committed");
+    }
     if (!producer_.recreated_topic().empty()) {
         Blame(producer_.recreated_topic());
         return base::MakeError(absl::StatusCode::kFailedPrecondition, kTopicRecreatedReason,

@@ -35,6 +35,9 @@ JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oi
 WHERE c.oid = $1::oid ORDER BY o.place)";
 
 constexpr std::chrono::milliseconds kReplayPatience{5000};
+/// A session's end waits for a table that is being divided.
+constexpr std::chrono::milliseconds kSplitPatience{1000};
+constexpr std::chrono::milliseconds kLockPatience{5000};
 /// From which the keys are taken that divide a table.
 constexpr double kSamplePages = 400;
 constexpr double kPageBytes = 8192;
@@ -131,7 +134,7 @@ absl::StatusOr<std::vector<sdk::KeyTexts>> ChunkReader::Split(int pieces) {
 
 // Of a few pages, wherever they are: rows of one page often have neighbouring keys, so there are many more of them than pieces.
 absl::StatusOr<std::vector<sdk::KeyTexts>> ChunkReader::SplitInTransaction(int pieces) {
-    RETURN_IF_ERROR(BeginReading(*session_, table_));
+    RETURN_IF_ERROR(BeginReading(*session_, table_, kSplitPatience));
     ASSIGN_OR_RETURN(const std::optional<CatalogTable> table,
                      FindCatalogTable(*session_, table_.schema, table_.table, table_.key_index));
     std::vector<sdk::KeyTexts> splits;
@@ -159,7 +162,7 @@ absl::StatusOr<std::vector<sdk::KeyTexts>> ChunkReader::SplitInTransaction(int p
 }
 
 absl::StatusOr<sdk::Chunk> ChunkReader::ReadInTransaction(const sdk::ChunkRequest& request) {
-    RETURN_IF_ERROR(BeginReading(*session_, table_));
+    RETURN_IF_ERROR(BeginReading(*session_, table_, kLockPatience));
     sdk::Chunk chunk;
     ASSIGN_OR_RETURN(chunk.seen, TakeSnapshot(*session_));
     ASSIGN_OR_RETURN(const CatalogTable table, Describe(chunk));

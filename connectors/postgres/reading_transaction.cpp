@@ -16,9 +16,6 @@
 namespace millrace::postgres {
 namespace {
 
-constexpr std::string_view kBegin =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; LOCK TABLE ";
-
 constexpr const char* kRunningTransactions =
     "SELECT transactionid::text FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted";
 constexpr const char* kIdleTransactions = R"(
@@ -77,11 +74,11 @@ absl::StatusOr<sdk::Sight> SightOf(base::PqConnection& session, const std::set<u
     return sight;
 }
 
-absl::Status BeginReading(base::PqConnection& session, const sdk::SourceTable& table) {
+absl::Status BeginReading(base::PqConnection& session, const sdk::SourceTable& table, std::chrono::milliseconds patience) {
     const absl::Status locked =
         session
-            .Execute(base::Concat(kBegin, base::QuoteIdentifier(table.schema), ".", base::QuoteIdentifier(table.table),
-                                  " IN ACCESS SHARE MODE"))
+            .Execute(base::Concat("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = ", patience.count(), "; LOCK TABLE ",
+                                  base::QuoteIdentifier(table.schema), ".", base::QuoteIdentifier(table.table), " IN ACCESS SHARE MODE"))
             .status();
     if (base::ReasonOf(locked) == "SQLSTATE_55P03") {
         return base::MakeError(absl::StatusCode::kUnavailable, "TABLE_LOCKED",

@@ -2,6 +2,7 @@
 /// which rows are read (chunk_reader, whole_reader), copies under a slot's snapshot (snapshot_copy).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <set>
 #include <string_view>
@@ -29,8 +30,8 @@ absl::StatusOr<std::set<uint32_t>> RunningTransactions(base::PqConnection& sessi
 absl::StatusOr<sdk::Sight> SightOf(base::PqConnection& session, const std::set<uint32_t>& running, sdk::Visibility seen);
 
 /// BEGIN, READ ONLY, with the table locked as whoever reads it does, before there is a snapshot: what that sees has the shape that is
-/// read. Unavailable, reason TABLE_LOCKED.
-absl::Status BeginReading(base::PqConnection& session, const sdk::SourceTable& table);
+/// read. Unavailable, reason TABLE_LOCKED: after `patience`.
+absl::Status BeginReading(base::PqConnection& session, const sdk::SourceTable& table, std::chrono::milliseconds patience);
 
 /// The table without what `table.excluded` names; sets shape, left_out and the rows' width of `chunk`. NotFound, reason TBL_MISSING.
 absl::StatusOr<CatalogTable> DescribeRead(base::PqConnection& session, const sdk::SourceTable& table, sdk::Chunk& chunk);

@@ -1,5 +1,6 @@
 #include "connectors/postgres/whole_reader.h"
 
+#include <chrono>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,9 @@
 namespace millrace::postgres {
 namespace {
 
+/// A session's end waits for a table that is being opened.
+constexpr std::chrono::milliseconds kLockPatience{1000};
+
 absl::Status Ended() {
     return base::MakeError(absl::StatusCode::kAborted, "READING_ENDED",
                            "the transaction in which its rows were read has ended", "The table is read again by itself.");
@@ -21,7 +25,7 @@ absl::Status Ended() {
 
 absl::StatusOr<std::unique_ptr<WholeReader>> WholeReader::Open(const base::PqParameters& parameters, const sdk::SourceTable& table) {
     ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> session, ConnectSession(parameters));
-    RETURN_IF_ERROR(base::Annotate(BeginReading(*session, table), base::Concat("reading ", table.DisplayName())));
+    RETURN_IF_ERROR(base::Annotate(BeginReading(*session, table, kLockPatience), base::Concat("reading ", table.DisplayName())));
     ASSIGN_OR_RETURN(std::unique_ptr<base::PqConnection> outside, ConnectSession(parameters));
     return std::unique_ptr<WholeReader>(new WholeReader(std::move(session), std::move(outside), table));
 }

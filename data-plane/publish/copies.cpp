@@ -238,6 +238,16 @@ void Copies::End(StreamWriter& stream, TableBackfill& backfill) {
                                    {"repaired", backfill.counts().repaired}});
 }
 
+bool Copies::IsNotToBeInterrupted() const {
+    return std::ranges::any_of(going_on_, [](const auto& backfill) { return backfill->StartsOver(); });
+}
+
+bool Copies::IsInterruptedByWish() const {
+    return std::ranges::any_of(going_on_, [this](const auto& backfill) {
+        return backfill->StartsOver() && surroundings_.tables.WantedAnew(backfill->table(), backfill->state());
+    });
+}
+
 TableBackfill* Copies::BackfillOf(const sdk::SourceTable& table) {
     const TableState& state = surroundings_.tables.StateOf(table);
     const auto found = std::ranges::find_if(going_on_, [&](const auto& backfill) { return &backfill->state() == &state; });

@@ -63,6 +63,11 @@ class Copies final {
     /// Rows are being read.
     [[nodiscard]] bool tending() const { return !going_on_.empty() || opening_.valid(); }
 
+    /// Another session would have to begin with a table anew that this one is reading: whatever can wait is to wait for its end.
+    [[nodiscard]] bool IsNotToBeInterrupted() const;
+    /// Such a table is to be copied anew all the same.
+    [[nodiscard]] bool IsInterruptedByWish() const;
+
     /// Sets the gauges of the tables of which rows are read; to be called now and then.
     void ReportOn(base::Metrics& metrics, const std::string& pipeline) const;
     /// Tells of the tables that wait.

@@ -92,6 +92,8 @@ class TableBackfill final {
 
     /// It has no key: all rows are of one snapshot, and nobody can go on with it in another session.
     [[nodiscard]] bool append_only() const { return table_.key.empty(); }
+    /// And is being read: what has been is lost with this session.
+    [[nodiscard]] bool StartsOver() const { return append_only() && !done() && !paused_; }
 
     /// Asks for nothing more until it goes on again; what is on its way is written.
     void Pause(bool paused);

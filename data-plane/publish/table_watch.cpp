@@ -54,17 +54,12 @@ TableWatch::TableWatch(Surroundings surroundings, uint64_t known_version)
     : surroundings_(surroundings), known_version_(known_version), last_listing_(steady_clock::now()) {}
 
 absl::StatusOr<bool> TableWatch::Changed() {
-    TableSet& tables = surroundings_.tables;
-    if (const uint64_t version = tables.wanted().version(); version != known_version_) {
-        known_version_ = version;
-        if (tables.ResyncWanted() || std::ranges::any_of(tables.listed(), [&](const sdk::SourceTable& table) {
-                return tables.WantedAnew(table, tables.StateOf(table));
-            })) {
-            return true;
-        }
+    const bool uninterrupted = surroundings_.copies.IsNotToBeInterrupted();
+    if (ResyncIsDue(uninterrupted)) {
+        return true;
     }
     const auto now = steady_clock::now();
-    if (tables.PostponedIsDue(now)) {
+    if (!uninterrupted && surroundings_.tables.PostponedIsDue(now)) {
         return true;
     }
     if (now - last_listing_ < std::max<steady_clock::duration>(kListingInterval, kListingShare * listing_took_)) {
@@ -78,11 +73,29 @@ absl::StatusOr<bool> TableWatch::Changed() {
         return true;
     }
     // With none left there is nothing to go on with: what comes of the old ones is still to be read.
-    if (listed.empty() || IdentitiesOf(listed) == IdentitiesOf(tables.listed())) {
+    if (uninterrupted || listed.empty() || IdentitiesOf(listed) == IdentitiesOf(surroundings_.tables.listed())) {
         return false;
     }
     RecordChange(listed);
     return true;
+}
+
+bool TableWatch::ResyncIsDue(bool uninterrupted) {
+    TableSet& tables = surroundings_.tables;
+    if (const uint64_t version = tables.wanted().version(); version != known_version_) {
+        known_version_ = version;
+        look_at_wanted_ = true;
+    }
+    if (!look_at_wanted_) {
+        return false;
+    }
+    if (tables.ResyncWanted() || surroundings_.copies.IsInterruptedByWish()) {
+        return true;
+    }
+    look_at_wanted_ = uninterrupted;
+    return !uninterrupted && std::ranges::any_of(tables.listed(), [&](const sdk::SourceTable& table) {
+        return tables.WantedAnew(table, tables.StateOf(table));
+    });
 }
 
 absl::StatusOr<bool> TableWatch::LeaveRewritten(const std::vector<sdk::SourceTable>& tables) {

@@ -28,13 +28,14 @@ class TableWatch final {
     /// `known_version`: of the wanted overrides when the session began.
     TableWatch(Surroundings surroundings, uint64_t known_version);
 
-    /// Whether a new session would publish other tables, or copy one that this one has not. To be called often; asks the
-    /// source now and then.
+    /// Whether a new session would publish other tables, or copy one that this one has not, and is not to wait for what this one
+    /// reads. To be called often; asks the source now and then.
     absl::StatusOr<bool> Changed();
     /// The source is asked at the next call.
     void LookSoon() { last_listing_ = {}; }
 
  private:
+    [[nodiscard]] bool ResyncIsDue(bool uninterrupted);
     /// Leaves what was rewritten at the source although no change of a row has told of it. Whether there is any.
     absl::StatusOr<bool> LeaveRewritten(const std::vector<sdk::SourceTable>& tables);
     absl::StatusOr<bool> IsRewritten(const sdk::SourceTable& table, TableState& state);
@@ -42,6 +43,7 @@ class TableWatch final {
 
     const Surroundings surroundings_;
     uint64_t known_version_;
+    bool look_at_wanted_ = false;
     std::chrono::steady_clock::time_point last_listing_;
     std::chrono::steady_clock::duration listing_took_{};
     /// Storage of tables, by topic, of which it is known that their rows need no copy.

@@ -237,6 +237,20 @@ def test_a_table_without_a_key_is_read_while_changes_stream_on(millrace):
     assert millrace.rows("source", name, query) == millrace.rows("destination", name, query)
 
 
+def test_a_table_that_joins_does_not_interrupt_the_reading_of_one_without_a_key(millrace):
+    name, rows = "patient", 14000
+    for server in ("source", "destination"):
+        millrace.create_database(server, name)
+    millrace.sql("source", name, f"CREATE TABLE journal (n int); INSERT INTO journal SELECT g FROM generate_series(1, {rows}) g; ANALYZE journal")
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {rows_per_second: 1000}")
+    eventually(lambda: backfill(millrace, name, "journal"), 30, "it is being read")
+    millrace.sql("source", name, "CREATE TABLE joined (id int PRIMARY KEY); INSERT INTO joined SELECT generate_series(1, 10)")
+    millrace.wait(name)
+    assert millrace.sql("destination", name, "SELECT count(*), count(DISTINCT n) FROM journal") == [(rows, rows)]
+    assert millrace.sql("destination", name, "SELECT count(*) FROM joined") == [(10,)]
+    assert len([e for e in told(millrace, name, "the table is copied while its changes stream on") if e["table"] == "journal"]) == 1
+
+
 class CountReader(threading.Thread):
     """The least number of rows that a reader of the destination ever saw."""
 

@@ -146,7 +146,8 @@ TEST(TableSchemaTest, ADroppedColumnIsKnownByItsNumberWhereAsManyWereDroppedAsAr
             relation.columns.push_back({.name = name, .type_oid = 23, .typmod = -1, .key = name == "a"});
         }
         std::vector<int> found;
-        for (const sdk::Column& column : BuildSchema(relation, table, std::vector<ColumnType>(names.size()))->columns) {
+        const sdk::SchemaPtr schema = BuildSchema(relation, table, std::vector<ColumnType>(names.size()));
+        for (const sdk::Column& column : schema->columns) {
             found.push_back(column.source_id);
         }
         return found;

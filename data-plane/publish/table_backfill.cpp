@@ -31,6 +31,9 @@ constexpr milliseconds kLongRead{1'000};
 constexpr size_t kRepairsAtOnce = 100;
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{15'000};
+/// Of a table without a key that could not be read, until it is begun anew.
+constexpr std::chrono::seconds kShortRest{1};
+constexpr std::chrono::seconds kLongRest{30};
 constexpr milliseconds kNudgeInterval{1'000};
 constexpr milliseconds kNudgeDelay{20};
 constexpr std::chrono::seconds kPaceTime{10};
@@ -187,7 +190,7 @@ bool TableBackfill::IsUndoneBy(const sdk::ChangeEvent& event) const {
 }
 
 bool TableBackfill::MayAsk(steady_clock::time_point now) const {
-    return !done() && !paused_ && refused_.empty() && now >= ask_from_ && surroundings_.rate.Allows(now);
+    return !done() && !paused_ && refused_.empty() && !given_up_ && now >= ask_from_ && surroundings_.rate.Allows(now);
 }
 
 sdk::ChunkRequest TableBackfill::LimitsNow() const {
@@ -234,8 +237,11 @@ absl::Status TableBackfill::Tend(bool may_read, size_t readers) {
     if (!refused_.empty() && !done()) {
         return base::MakeError(absl::StatusCode::kAborted, kBackfillRefusedReason, refused_);
     }
-    PlaceReaders();
     const auto now = steady_clock::now();
+    if (given_up_ && now >= given_up_->first && !done()) {
+        return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, given_up_->second);
+    }
+    PlaceReaders();
     for (const auto& reader : readers_) {
         if (may_read && MayAsk(now)) {
             Ask(*reader);
@@ -289,7 +295,10 @@ absl::Status TableBackfill::TakeFailure(const absl::Status& status) {
         return base::Annotate(status, base::Concat("copying ", table_.DisplayName()));
     }
     if (append_only()) {
-        return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, base::Concat("its rows could not be read to the end: ", status.message()));
+        // With what was read nobody can go on, and what keeps its rows from being read may last: the others' session is not to end over and over.
+        const bool passes = absl::IsUnavailable(status) || absl::IsAborted(status);
+        given_up_.emplace(steady_clock::now() + (passes ? kShortRest : kLongRest), base::Concat("its rows could not be read to the end: ", status.message()));
+        return absl::OkStatus();
     }
     if (base::ReasonOf(status) == "KEY_CHANGED") {
         return base::MakeError(absl::StatusCode::kAborted, kCopyNeededReason, "its key has other columns now");

@@ -180,6 +180,8 @@ class TableBackfill final {
     bool cancelled_ = false;
     /// Why the choice of rows cannot be read.
     std::string refused_;
+    /// Of a table without a key: when, and why, it is to be begun anew.
+    std::optional<std::pair<std::chrono::steady_clock::time_point, std::string>> given_up_;
     const bool chosen_;
     const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
     /// When chunks were written lately, and how many rows had been until then.

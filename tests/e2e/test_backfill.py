@@ -251,6 +251,19 @@ def test_a_table_that_joins_does_not_interrupt_the_reading_of_one_without_a_key(
     assert len([e for e in told(millrace, name, "the table is copied while its changes stream on") if e["table"] == "journal"]) == 1
 
 
+def test_a_reading_that_is_cut_off_begins_anew(millrace):
+    name, rows = "cutoff", 4000
+    for server in ("source", "destination"):
+        millrace.create_database(server, name)
+    millrace.sql("source", name, f"CREATE TABLE journal (n int, big text); INSERT INTO journal SELECT g, repeat('j', 10000) FROM generate_series(1, {rows}) g")
+    millrace.apply(name, millrace.url("source", name), millrace.url("destination", name), "backfill: {chunk_rows: 100, rows_per_second: 1000}")
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (SELECT%%journal%%'"
+    eventually(lambda: (b := backfill(millrace, name, "journal")) and b["rows_read"] > 0 and millrace.sql("source", name, cut), 30, "its session is cut off")
+    eventually(lambda: told(millrace, name, "its rows could not be read to the end"), 30, "it is told of")
+    millrace.wait(name)
+    assert millrace.rows("source", name, "SELECT n FROM journal") == millrace.rows("destination", name, "SELECT n FROM journal")
+
+
 class CountReader(threading.Thread):
     """The least number of rows that a reader of the destination ever saw."""
 

@@ -27,6 +27,8 @@ constexpr int64_t kSmallTable = int64_t{1} << 20;
 constexpr seconds kSmallTablesTime{3};
 /// To read tables from a server that cannot be reached.
 constexpr seconds kUntilNextTry{5};
+/// For a connection that is free, or a table that waits.
+constexpr std::chrono::milliseconds kUntilNextLook{100};
 /// For transactions that are committing.
 constexpr std::chrono::milliseconds kFirstWait{50};
 constexpr std::chrono::milliseconds kLongestWait{2'000};
@@ -182,6 +184,7 @@ void Copies::Settle(StreamWriter& stream) {
         if ((*one)->durable()) {
             End(stream, **one);
             one = going_on_.erase(one);
+            look_from_ = {};
         } else {
             ++one;
         }
@@ -284,8 +287,14 @@ absl::StatusOr<Copies::Opened> Copies::Open(sdk::Source& source, const sdk::Sour
 }
 
 void Copies::OpenNext() {
+    const auto now = steady_clock::now();
+    if (now < look_from_) {
+        return;
+    }
+    // The queue may be long; once something is opened, the next one is looked for at once.
+    look_from_ = now + kUntilNextLook;
     const auto most = static_cast<size_t>(surroundings_.rules.connections);
-    const bool may_open = steady_clock::now() >= open_from_;
+    const bool may_open = now >= open_from_;
     const size_t next = may_open ? NextInQueue() : queue_.size();
     const bool waits = next != queue_.size();
     for (const auto& backfill : going_on_) {
@@ -303,6 +312,7 @@ void Copies::OpenNext() {
     if (opening_for_ == nullptr) {
         return;
     }
+    look_from_ = {};
     opening_another_ = !waits;
     const bool begun = surroundings_.tables.StateOf(*opening_for_).backfill.has_value();
     const int pieces = begun ? 1 : TableBackfill::RangesFor(*opening_for_, surroundings_.rules);

@@ -131,6 +131,7 @@ class Copies final {
     bool opening_another_ = false;
     std::chrono::steady_clock::time_point open_from_{};
     std::chrono::milliseconds wait_for_them_{};
+    std::chrono::steady_clock::time_point look_from_{};
     /// Tables that are cancelled as soon as they have begun.
     std::set<const sdk::SourceTable*> cancelled_in_queue_;
     /// Version of the wanted overrides that was looked at last.

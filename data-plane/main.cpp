@@ -22,6 +22,11 @@
 #include "data-plane/runtime/pipeline_runner.h"
 #include "data-plane/worker_flags.h"
 
+/// Read by jemalloc, where it is linked (https://jemalloc.net/jemalloc.3.html): few arenas, because most memory is handed
+/// from one thread to another, and what is freed goes back to the system within a second.
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "narenas:4,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";
+
 namespace millrace {
 namespace {
 

@@ -1,7 +1,9 @@
 #include "connectors/duckdb/database_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -24,6 +26,12 @@ std::string Quoted(std::string_view text) {
         quoted.append(c == '\'' ? 2 : 1, c);
     }
     return quoted + "'";
+}
+
+std::pair<uint64_t, uint64_t> Identity(const std::string& path) {
+    struct stat found{};
+    return stat(path.c_str(), &found) == 0 ? std::pair<uint64_t, uint64_t>(found.st_dev, found.st_ino)
+                                           : std::pair<uint64_t, uint64_t>();
 }
 
 std::string AttachStatement(std::string_view path) {
@@ -73,7 +81,12 @@ absl::Status DatabaseFile::AwaitOpen(std::unique_lock<std::mutex>& lock) {
     for (;;) {
         const Clock::time_point now = Clock::now();
         if (state_ == State::kOpen && !broken_ && now < open_until_) {
-            return absl::OkStatus();
+            if (leases_ > 0 || StillThere()) {
+                return absl::OkStatus();
+            }
+            // Somebody has taken the file away while it was kept for nobody: what is written to it now would be lost.
+            open_until_ = now;
+            changed_.notify_all();
         }
         if (state_ == State::kClosed) {
             const Clock::time_point gap_end = closed_at_ + policy_.gap;
@@ -105,6 +118,10 @@ absl::Status DatabaseFile::OpenNow(std::unique_lock<std::mutex>& lock) {
             open_until_ = now + policy_.open_for;
         }
         state_ = State::kOpen;
+        released_at_ = now;
+        if (policy_.linger.count() > 0 && !closer_.joinable()) {
+            closer_ = std::jthread([this](const std::stop_token& stopped) { CloseWhenDue(stopped); });
+        }
     } else {
         state_ = State::kClosed;
         failed_opening_ = opening;
@@ -143,7 +160,12 @@ absl::Status DatabaseFile::Attach() {
         control_.reset();
         engine_.reset();
     }
+    opened_ = Identity(path_);
     return status;
+}
+
+bool DatabaseFile::StillThere() const {
+    return Identity(path_) == opened_;
 }
 
 // Under another name first: a process killed in the middle would leave a file that DuckDB takes for a foreign
@@ -179,6 +201,34 @@ void DatabaseFile::Release(bool broken) {
     if (--leases_ > 0) {
         return;
     }
+    released_at_ = Clock::now();
+    if (policy_.linger.count() > 0) {
+        changed_.notify_all();
+        return;
+    }
+    CloseNow(lock);
+}
+
+void DatabaseFile::CloseWhenDue(const std::stop_token& stopped) {
+    std::unique_lock lock(mutex_);
+    while (!stopped.stop_requested()) {
+        if (state_ != State::kOpen || leases_ > 0) {
+            changed_.wait(lock, stopped, [this] { return state_ == State::kOpen && leases_ == 0; });
+            continue;
+        }
+        const Clock::time_point due = broken_ ? released_at_ : std::min(released_at_ + policy_.linger, open_until_);
+        if (Clock::now() >= due) {
+            CloseNow(lock);
+        } else {
+            changed_.wait_until(lock, stopped, due, [this, seen = released_at_] { return leases_ > 0 || released_at_ != seen; });
+        }
+    }
+    if (state_ == State::kOpen) {
+        CloseNow(lock);
+    }
+}
+
+void DatabaseFile::CloseNow(std::unique_lock<std::mutex>& lock) {
     state_ = State::kClosing;
     const bool start_over = std::exchange(broken_, false);
     lock.unlock();

@@ -9,7 +9,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,9 +22,13 @@ namespace millrace::duckdb {
 
 /// When the file is given up.
 struct LeasePolicy final {
-    /// The file is closed as soon as nobody uses it, and at the latest this long after it was opened: from
-    /// then on new leases wait until those that are out have come back.
-    std::chrono::milliseconds open_for{200};
+    /// The file is closed when nobody uses it any more, and at the latest this long after it was opened: from
+    /// then on new leases wait until those that are out have come back. Each closing makes DuckDB write what is
+    /// new into the file, and its last row group once more: under load that costs more than the rows themselves.
+    std::chrono::milliseconds open_for{600};
+    /// How long it is kept for the next user when nobody uses it. Zero: it is closed before the last user's release
+    /// returns.
+    std::chrono::milliseconds linger{20};
     /// How long it stays closed then.
     std::chrono::milliseconds gap{60};
     /// How long an opening waits for a lock of another process before it is an error.
@@ -74,15 +81,20 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     absl::Status Open();
     absl::Status Attach();
     absl::Status Make();
+    /// Whether the path still leads to what was opened.
+    [[nodiscard]] bool StillThere() const;
     void Release(bool broken);
+    void CloseNow(std::unique_lock<std::mutex>& lock);
     void Close(bool broken);
+    /// Closes what is kept for nobody; the closing thread's.
+    void CloseWhenDue(const std::stop_token& stopped);
 
     const std::string path_;
     Engine::Limits limits_;
     const LeasePolicy policy_;
 
     std::mutex mutex_;
-    std::condition_variable changed_;
+    std::condition_variable_any changed_;
     State state_ = State::kClosed;
     int leases_ = 0;
     bool broken_ = false;
@@ -93,10 +105,16 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     absl::Status failure_;
     Clock::time_point open_until_{};
     Clock::time_point closed_at_{};
+    Clock::time_point released_at_{};
 
     /// Only touched in states kOpening and kClosing, by the thread that set the state; read-only in kOpen.
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<Connection> control_;
+    /// Device and inode of what is open.
+    std::pair<uint64_t, uint64_t> opened_{};
+
+    /// Begun with the first opening, where the file is kept at all. Last: it uses everything above.
+    std::jthread closer_;
 };
 
 /// All files of a process, one object per file however its path is spelled. Thread-safe.

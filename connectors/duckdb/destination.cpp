@@ -101,7 +101,7 @@ std::vector<sdk::OptionSpec> DestinationOptions() {
          .choices = {}},
         {.name = "memory_limit",
          .kind = Kind::kBytes,
-         .default_value = "1GB",
+         .default_value = "256MB",
          .documentation = "Memory that DuckDB may use for this file; beyond it, it spills to disk.",
          .choices = {}},
         {.name = "threads",
@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<sdk::TableWriter>> DuckDbDestination::OpenTable(c
 }
 
 sdk::FlushDefaults DuckDbDestination::flush_defaults() const {
-    return {.rows = 200'000, .bytes = base::ByteCount::MiB(32), .interval = std::chrono::milliseconds(200)};
+    return {.rows = 200'000, .bytes = base::ByteCount::MiB(16), .interval = std::chrono::milliseconds(200)};
 }
 
 absl::Status DuckDbDestination::Remove(const std::string& pipeline_uid) {

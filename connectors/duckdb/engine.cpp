@@ -278,6 +278,12 @@ absl::Status SetOptions(duckdb_config config, const Engine::Limits& limits) {
         {"memory_limit", base::Concat(limits.memory.value() / 1024, "KiB")},
         {"threads", base::Concat(limits.threads)},
         {"temp_directory", limits.spill_folder},
+        // The log is written into the file whenever the file is given up, which is soon enough.
+        {"checkpoint_threshold", "1GB"},
+        // Memory that it has freed goes back to the system soon, not beyond a hundred megabytes of it.
+        {"allocator_flush_threshold", "8MB"},
+        {"allocator_bulk_deallocation_flush_threshold", "8MB"},
+        {"allocator_background_threads", "true"},
         // Nothing is fetched from elsewhere, nothing is read from the user's home.
         {"autoinstall_known_extensions", "false"},
         {"autoload_known_extensions", "false"},

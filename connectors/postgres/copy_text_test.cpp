@@ -28,6 +28,26 @@ TEST(CopyText, EscapesWhatTheFormatGivesAMeaning) {
     EXPECT_EQ(Escaped("\xC3\xA4\x01"), "\xC3\xA4\x01");
 }
 
+TEST(CopyText, EscapesAtEveryPlaceOfATextOfEveryLength) {
+    for (const char special : {'\\', '\t', '\n', '\r', '\b', '\x0b', '\0', 'x', '\x7f', '\xdc', '\x89'}) {
+        const std::string_view escape = special == '\\'   ? "\\\\"
+                                        : special == '\t' ? "\\t"
+                                        : special == '\n' ? "\\n"
+                                        : special == '\r' ? "\\r"
+                                                          : std::string_view(&special, 1);
+        for (size_t length = 1; length <= 26; ++length) {
+            for (size_t at = 0; at < length; ++at) {
+                std::string text(length, 'a');
+                text[at] = special;
+                std::string expected(length - 1, 'a');
+                expected.insert(at, escape);
+                EXPECT_EQ(Escaped(text), expected) << "length " << length << ", at " << at;
+            }
+        }
+    }
+    EXPECT_EQ(Escaped(std::string(40, '\\')), std::string(80, '\\'));
+}
+
 TEST(CopyText, WritesEveryOrigin) {
     const auto schema = MakeSchema("t", {MakeColumn("id", "bigint", 1), MakeColumn("v", "text")});
     const sdk::Batch batch = BatchBuilder(schema)

@@ -130,6 +130,83 @@ TEST_F(DestinationTypes, EveryTypeKeepsItsNameAndValues) {
     }
 }
 
+// Large batches go in binary form where all types have one; the values must be those that text gives.
+TEST_F(DestinationTypes, ALargeBatchKeepsEveryValueToo) {
+    constexpr int64_t kRows = 1200;
+    for (const Sample& sample : Samples()) {
+        const std::string table = base::Concat("big", &sample - Samples().data());
+        const auto schema =
+            MakeSchema(table, {MakeColumn("id", "integer", 1), MakeColumn("v", sample.type), MakeColumn("at", "timestamp(3) with time zone")});
+        const auto writer = OpenWriter(*destination_, *schema);
+        // Once straight into the table, once through a stage.
+        for (const bool append : {true, false}) {
+            BatchBuilder batch(schema);
+            for (int64_t i = 0; i < kRows; ++i) {
+                const auto at = static_cast<size_t>(i) % (sample.values.size() + 1);
+                const char* value = at < sample.values.size() ? sample.values[at] : nullptr;
+                batch.Full({std::to_string(append ? i : i + kRows / 2), value, "2024-02-29 23:59:59.999+00"});
+            }
+            sdk::Batch built = batch.Build(append ? 0 : kRows, append ? kRows : 2 * kRows);
+            built.append = append;
+            const auto applied = writer->Apply(built);
+            ASSERT_TRUE(applied.ok()) << sample.type << ": " << base::Describe(applied.status());
+        }
+        database_.Execute("SET timezone = 'UTC'");
+        const auto all = database_.Query("SELECT id, v, at FROM shop." + table + " ORDER BY id");
+        ASSERT_EQ(all.size(), static_cast<size_t>(kRows + kRows / 2)) << sample.type;
+        for (size_t i = 0; i < all.size(); ++i) {
+            const size_t written = i >= kRows / 2 ? i - kRows / 2 : i;
+            const size_t at = written % (sample.values.size() + 1);
+            if (at < sample.values.size()) {
+                EXPECT_EQ(all[i][1], sample.values[at]) << sample.type;
+            } else {
+                EXPECT_EQ(all[i][1], std::nullopt) << sample.type;
+            }
+            EXPECT_EQ(all[i][2], "2024-02-29 23:59:59.999+00");
+        }
+    }
+}
+
+TEST_F(DestinationTypes, AColumnThatWasAlteredMeanwhileIsNotTakenForWhatItWas) {
+    const auto schema = MakeSchema("altered", {MakeColumn("id", "integer", 1), MakeColumn("v", "bigint")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    const auto apply = [&](int64_t from) {
+        BatchBuilder batch(schema);
+        for (int64_t i = from; i < from + 600; ++i) {
+            batch.Full({std::to_string(i), std::to_string(i * 1000)});
+        }
+        sdk::Batch built = batch.Build(from, from + 600);
+        built.append = true;
+        return writer->Apply(built).status();
+    };
+    ASSERT_TRUE(apply(0).ok());
+    database_.Execute("ALTER TABLE shop.altered ALTER COLUMN v TYPE double precision");
+    const absl::Status second = apply(600);
+    ASSERT_TRUE(second.ok()) << base::Describe(second);
+    EXPECT_EQ(database_.Query("SELECT count(*) FROM shop.altered WHERE v = id * 1000.0")[0][0], "1200");
+}
+
+TEST_F(DestinationTypes, AValueThatIsRefusedInBinaryFormIsToldLikeAnyOther) {
+    const auto schema = MakeSchema("refused", {MakeColumn("id", "integer", 1), MakeColumn("v", "character varying(5)")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    BatchBuilder batch(schema);
+    for (int i = 0; i < 1000; ++i) {
+        batch.Full({std::to_string(i), i == 700 ? "too long" : "good"});
+    }
+    sdk::Batch built = batch.Build(0, 1000);
+    built.append = true;
+    built.refused = sdk::RefusedValues::kHold;
+    const absl::Status status = writer->Apply(built).status();
+    EXPECT_EQ(base::ReasonOf(status), "VALUE_REJECTED");
+    EXPECT_NE(std::string(status.message()).find("column \"v\""), std::string::npos) << status.message();
+    built.refused = sdk::RefusedValues::kDeadLetter;
+    const auto applied = writer->Apply(built);
+    ASSERT_TRUE(applied.ok()) << base::Describe(applied.status());
+    EXPECT_EQ(applied->dead_letters_standing, 1);
+    EXPECT_EQ(database_.Query("SELECT count(*) FROM shop.refused")[0][0], "1000");
+    EXPECT_EQ(database_.Query("SELECT id FROM shop.refused WHERE v IS NULL")[0][0], "700");
+}
+
 TEST_F(DestinationTypes, ATypeOfTheUsersIsTakenWhereItExistsHereToo) {
     database_.Execute("CREATE TYPE mood AS ENUM ('sad', 'ok')");
     database_.Execute("CREATE TYPE pair AS (a integer, b text)");

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -19,6 +20,10 @@ namespace {
 
 constexpr size_t kStagesKept = 32;
 constexpr size_t kCopyPiece = 256 * 1024;
+/// Below this the round trips for the binary form cost more than it gains.
+constexpr size_t kBinaryRows = 500;
+/// A value that has no binary form is seldom alone.
+constexpr int kLoadsAsText = 1000;
 /// Below this the planner's guess from the table's size is good enough.
 constexpr int64_t kAnalyzeRows = 1000;
 
@@ -167,26 +172,109 @@ absl::StatusOr<int64_t> SqlSession::Copy(const sql::LoadTable& table, const sdk:
     if (begin_pending_) {
         RETURN_IF_ERROR(Run("").status());
     }
+    if (const std::optional<CopyBinary> binary = BinaryFor(table, batch)) {
+        ASSIGN_OR_RETURN(const std::optional<int64_t> rows, CopyAsBinary(table, batch, *binary));
+        if (rows) {
+            return *rows;
+        }
+        as_text_[NameOf(table)] = kLoadsAsText;
+    }
+    return CopyAsText(table, batch);
+}
+
+std::optional<CopyBinary> SqlSession::BinaryFor(const sql::LoadTable& table, const sdk::Batch& batch) {
+    // Texts of other sources need not be what a PostgreSQL server writes.
+    if (batch.rows.size() < kBinaryRows || batch.schema->source != "postgres") {
+        return std::nullopt;
+    }
+    if (const auto text = as_text_.find(NameOf(table)); text != as_text_.end()) {
+        if (--text->second <= 0) {
+            as_text_.erase(text);
+        }
+        return std::nullopt;
+    }
+    return CopyBinary::For(table);
+}
+
+absl::StatusOr<bool> SqlSession::HasTypes(const sql::LoadTable& table) {
+    // The lock keeps them: somebody may have altered the table since it was described, and eight bytes of one type are
+    // taken for eight of another without a word.
+    ASSIGN_OR_RETURN(const base::PqResult result,
+                     Run(base::Concat("LOCK TABLE ONLY ", NameOf(table), " IN ROW EXCLUSIVE MODE;",
+                                      " SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute"
+                                      " WHERE attrelid = ",
+                                      base::QuoteLiteral(NameOf(table)),
+                                      "::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped")));
+    std::map<std::string, std::string, std::less<>> types;
+    for (int row = 0; row < result.rows(); ++row) {
+        types.emplace(result.Get(row, 0), result.Get(row, 1));
+    }
+    return std::ranges::all_of(table.columns, [&](const sql::LoadColumn& column) {
+        const auto found = types.find(column.name);
+        return found != types.end() && found->second == column.type;
+    });
+}
+
+absl::StatusOr<std::optional<int64_t>> SqlSession::CopyAsBinary(const sql::LoadTable& table, const sdk::Batch& batch,
+                                                                const CopyBinary& binary) {
+    RETURN_IF_ERROR(Run("SAVEPOINT millrace_load").status());
+    absl::StatusOr<bool> suits = true;
+    if (!table.temporary()) {
+        suits = HasTypes(table);
+    }
+    absl::StatusOr<int64_t> rows = 0;
+    if (suits.ok() && *suits) {
+        rows = SendRows(table, batch, true, [&](size_t row) { return binary.AppendRow(buffer_, batch, row); });
+        if (rows.ok()) {
+            return *rows;
+        }
+    }
+    if (!connection_->healthy()) {
+        return rows.ok() ? suits.status() : Refine(rows.status());
+    }
+    RETURN_IF_ERROR(Run("ROLLBACK TO SAVEPOINT millrace_load").status());
+    return std::nullopt;
+}
+
+absl::StatusOr<int64_t> SqlSession::CopyAsText(const sql::LoadTable& table, const sdk::Batch& batch) {
+    const auto rows = SendRows(table, batch, false, [&](size_t row) {
+        AppendCopyRow(buffer_, table, batch, row);
+        return true;
+    });
+    if (!rows.ok()) {
+        return DestinationError(rows.status(), where_, RefusedColumn(table, batch), table.temporary());
+    }
+    return rows;
+}
+
+absl::StatusOr<int64_t> SqlSession::SendRows(const sql::LoadTable& table, const sdk::Batch& batch, bool binary,
+                                             const std::function<bool(size_t row)>& append) {
     buffer_.clear();
     const auto write = [&](base::PqConnection::CopyWriter& writer) -> absl::Status {
+        if (binary) {
+            CopyBinary::AppendHeader(buffer_);
+        }
         for (size_t row = 0; row < batch.rows.size(); ++row) {
             if (table.partial_only && batch.rows[row].kind != sdk::BatchRow::Kind::kPartial) {
                 continue;
             }
-            AppendCopyRow(buffer_, table, batch, row);
+            if (!append(row)) {
+                return base::MakeError(absl::StatusCode::kInvalidArgument, "NO_BINARY_FORM",
+                                       "a value has no binary form");
+            }
             if (buffer_.size() >= kCopyPiece) {
                 RETURN_IF_ERROR(writer.Put(buffer_));
                 buffer_.clear();
             }
         }
+        if (binary) {
+            CopyBinary::AppendTrailer(buffer_);
+        }
         return writer.Put(buffer_);
     };
-    const auto rows = connection_->CopyIn(
-        base::Concat("COPY ", NameOf(table), " (", ColumnList(table), ") FROM STDIN"), write);
-    if (!rows.ok()) {
-        return DestinationError(rows.status(), where_, RefusedColumn(table, batch), table.temporary());
-    }
-    return rows;
+    return connection_->CopyIn(base::Concat("COPY ", NameOf(table), " (", ColumnList(table), ") FROM STDIN",
+                                            binary ? " (FORMAT binary)" : ""),
+                               write);
 }
 
 std::string SqlSession::RefusedColumn(const sql::LoadTable& table, const sdk::Batch& batch) const {

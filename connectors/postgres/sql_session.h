@@ -1,7 +1,9 @@
 /// A PostgreSQL connection as the merge writer uses it. Not for: pooling (session_pool), the source half.
 #pragma once
 
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "base/pq.h"
+#include "connectors/postgres/copy_binary.h"
 #include "connectors/postgres/destination_error.h"
 #include "connectors/postgres/refused_search.h"
 #include "connectors/sdk/sql/session.h"
@@ -47,6 +50,17 @@ class SqlSession final : public sql::SqlSession {
     absl::StatusOr<base::PqResult> Run(const std::string& sql);
     absl::Status MakeStage(const sql::LoadTable& table);
     absl::StatusOr<int64_t> Copy(const sql::LoadTable& table, const sdk::Batch& batch);
+    /// The form of `table` for a batch that is large enough to gain by it; nullopt where text is to be used.
+    std::optional<CopyBinary> BinaryFor(const sql::LoadTable& table, const sdk::Batch& batch);
+    /// Whether the columns of a permanent table have the types that `table` says, which stay until the transaction ends.
+    absl::StatusOr<bool> HasTypes(const sql::LoadTable& table);
+    /// nullopt when the server, or we, could not read a value in this form: nothing is loaded then, text tells why.
+    absl::StatusOr<std::optional<int64_t>> CopyAsBinary(const sql::LoadTable& table, const sdk::Batch& batch,
+                                                        const CopyBinary& binary);
+    absl::StatusOr<int64_t> CopyAsText(const sql::LoadTable& table, const sdk::Batch& batch);
+    /// Sends the rows of `batch` that belong into `table`, as `append` writes them to a buffer.
+    absl::StatusOr<int64_t> SendRows(const sql::LoadTable& table, const sdk::Batch& batch, bool binary,
+                                     const std::function<bool(size_t row)>& append);
     absl::Status Analyze(const sql::LoadTable& table);
     absl::StatusOr<std::string> TypeAtServer(const sdk::Column& column);
     /// The server's own name for a type that is not part of every server; nullopt when it lacks the type.
@@ -71,6 +85,8 @@ class SqlSession final : public sql::SqlSession {
     /// Those that hold rows of this transaction.
     std::set<std::string> filled_;
     std::string buffer_;
+    /// Tables whose values did not suit the binary form, and for how many more loads they are written as text.
+    std::map<std::string, int> as_text_;
 };
 
 }  // namespace millrace::postgres

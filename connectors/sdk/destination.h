@@ -113,7 +113,7 @@ class TableWriter {
 
 struct FlushDefaults final {
     int64_t rows = 100'000;
-    base::ByteCount bytes = base::ByteCount::MiB(32);
+    base::ByteCount bytes = base::ByteCount::MiB(16);
     /// Longest time that a change waits for others before it is applied; zero applies whatever is there.
     std::chrono::milliseconds interval{0};
 };

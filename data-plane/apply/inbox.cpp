@@ -7,7 +7,8 @@
 namespace millrace::apply {
 
 int64_t Inbox::CostOf(const bus::Record& record) {
-    return static_cast<int64_t>(record.key.size() + record.value.size() + sizeof(bus::Record));
+    return static_cast<int64_t>(record.key.size() + record.value.size() + sizeof(bus::Record)) +
+           bus::kFetchedRecordOverhead;
 }
 
 void Inbox::Close() {

@@ -1,6 +1,7 @@
 #include "data-plane/apply/table_actor.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "base/defect.h"
@@ -24,6 +25,10 @@ constexpr seconds kHeldRetry{30};
 /// can.
 constexpr milliseconds kFencedRetry{1'000};
 constexpr int kFencedLimit = 5;
+
+/// Below this a batch is written sooner than a thread is begun that folds the next one.
+constexpr size_t kFoldAheadRows = 100;
+constexpr milliseconds kFoldAheadPause{2};
 
 constexpr char kResyncRemedy[] = "resync the table: records that were not applied have left Kafka";
 constexpr char kFencedRemedy[] =
@@ -197,6 +202,9 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
 }
 
 absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
+    if (!folder_.empty() && policy_.Full(HeldNow())) {
+        return false;
+    }
     while (true) {
         if (work_at_ == work_.size()) {
             work_.clear();
@@ -240,7 +248,9 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
         }
         if (first) {
             folding_since_ = now;
-            NoteOldestFolded();
+            if (!sealed_) {
+                NoteOldestFolded();
+            }
         }
         folded_cost_ += Inbox::CostOf(record);
         record.owner.reset();
@@ -291,7 +301,7 @@ std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
 std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
     const TimePoint began = clock_.Now();
     MILLRACE_FAILPOINT_QUIET("apply.before_apply");
-    const absl::StatusOr<sdk::ApplyResult> result = writer_->Apply(*sealed_);
+    const absl::StatusOr<sdk::ApplyResult> result = WriteSealed();
     MILLRACE_FAILPOINT_QUIET("apply.after_apply");
     if (!result.ok()) {
         if (MILLRACE_DEFECT("lose-failed-batch", 1)) {
@@ -300,7 +310,27 @@ std::optional<TimePoint> TableActor::ApplySealed(TimePoint now) {
         return OnError(result.status(), Stage::kApply, now);
     }
     OnApplied(*result, began);
-    return work_at_ < work_.size() || inbox_.untaken_bytes() > 0 ? std::optional(now) : std::nullopt;
+    const bool more = !folder_.empty() || work_at_ < work_.size() || inbox_.untaken_bytes() > 0;
+    return more ? std::optional(now) : std::nullopt;
+}
+
+absl::StatusOr<sdk::ApplyResult> TableActor::WriteSealed() {
+    if (sealed_->rows.size() < kFoldAheadRows) {
+        return writer_->Apply(*sealed_);
+    }
+    // Joined before the result is looked at: whatever it is, the step goes on alone.
+    const std::jthread ahead([this](const std::stop_token& written) { FoldAhead(written); });
+    return writer_->Apply(*sealed_);
+}
+
+void TableActor::FoldAhead(const std::stop_token& written) {
+    while (!written.stop_requested()) {
+        // What ends it here, a full batch or a record that cannot be read, is met again by the next step.
+        if (const absl::StatusOr<bool> drained = FoldWaiting(clock_.Now()); !drained.ok() || !*drained) {
+            return;
+        }
+        std::this_thread::sleep_for(kFoldAheadPause);
+    }
 }
 
 void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
@@ -331,6 +361,9 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
                      .before = change.before,
                      .after = change.after,
                      .message = "a type of the destination has got what was added to it at the source"});
+    }
+    if (!folder_.empty()) {
+        NoteOldestFolded();
     }
     NoteOldestTaken();
     Recovered();
@@ -478,7 +511,9 @@ void TableActor::Enter(TableState state) {
 }
 
 Held TableActor::HeldNow() const {
-    return {folder_.events(), folder_.rows(), folder_.footprint(), folding_since_};
+    // Every record is kept until its batch is applied, also one that a later change of its row made obsolete.
+    return {folder_.events(), folder_.rows(), folder_.footprint() + folder_.events() * bus::kFetchedRecordOverhead,
+            folding_since_};
 }
 
 void TableActor::NoteOldestTaken() {

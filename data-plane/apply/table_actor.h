@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -143,6 +144,9 @@ class TableActor final : public WorkerPool::Job {
     void ShowReplay(const absl::StatusOr<sdk::ReplayResult>& result, int64_t standing_before);
     std::optional<TimePoint> SealAndApply(TimePoint now);
     std::optional<TimePoint> ApplySealed(TimePoint now);
+    /// Writes the sealed batch; the next one is folded beside it on a thread that ends before this returns.
+    absl::StatusOr<sdk::ApplyResult> WriteSealed();
+    void FoldAhead(const std::stop_token& written);
     void OnApplied(const sdk::ApplyResult& result, TimePoint began);
     std::optional<TimePoint> OnError(const absl::Status& status, Stage stage, TimePoint now);
     std::optional<TimePoint> WaitBeforeRetry(Remediation remediation, TimePoint now);

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <mutex>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -86,11 +88,19 @@ class TableActorTest : public testing::Test {
 
     void Know(const sdk::SchemaPtr& schema) { schemas_[schema->id] = schema; }
 
+    bool HasLookedUp(uint64_t schema_id) {
+        const std::lock_guard lock(looked_up_mutex_);
+        return looked_up_.contains(schema_id);
+    }
+
     absl::Status Inject(Moment moment, const sdk::Batch* batch) {
         if (batch != nullptr && moment == Moment::kBeforeApply) {
             tried_.push_back({batch->first_offset, batch->next_offset});
             append_.push_back(batch->append);
             refused_.push_back(batch->refused);
+            if (before_apply_) {
+                before_apply_();
+            }
         }
         if (!faults_.empty() && faults_.front().moment == moment) {
             absl::Status status = faults_.front().status;
@@ -118,6 +128,10 @@ class TableActorTest : public testing::Test {
             [this](uint64_t id) -> absl::StatusOr<sdk::SchemaPtr> {
                 if (!lookup_error_.ok()) {
                     return lookup_error_;
+                }
+                {
+                    const std::lock_guard lock(looked_up_mutex_);
+                    looked_up_.insert(id);
                 }
                 const auto found = schemas_.find(id);
                 if (found == schemas_.end()) {
@@ -183,6 +197,10 @@ class TableActorTest : public testing::Test {
         }};
     std::map<uint64_t, sdk::SchemaPtr> schemas_;
     absl::Status lookup_error_;
+    /// Called on the step's thread, or on the one that folds beside it.
+    std::mutex looked_up_mutex_;
+    std::set<uint64_t> looked_up_;
+    std::function<void()> before_apply_;
     base::Metrics metrics_;
     std::atomic<int64_t> total_bytes_{0};
     FlushLimits limits_;

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "data-plane/apply/table_actor_fixture.h"
 
 namespace millrace::apply {
@@ -139,6 +141,45 @@ TEST_F(TableActorTest, TheRowLimitEndsABatch) {
     ProduceInserts(0, 25);
     Run();
     EXPECT_THAT(tried_, ElementsAre(std::pair(0, 10), std::pair(10, 20), std::pair(20, 25)));
+}
+
+TEST_F(TableActorTest, TheNextBatchIsFoldedWhileALargeOneIsWritten) {
+    const sdk::SchemaPtr wider = OrdersSchema(1);
+    Know(wider);
+    ProduceInserts(0, 200);
+    make_.Use(wider);
+    for (int i = 200; i < 300; ++i) {
+        Produce(make_.Insert({std::to_string(i), "a", "b", "c", "d"}));
+    }
+    before_apply_ = [this, id = wider->id, first = true]() mutable {
+        if (std::exchange(first, false)) {
+            for (int i = 0; i < 5000 && !HasLookedUp(id); ++i) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+            EXPECT_TRUE(HasLookedUp(id)) << "nothing of the next batch was read while the first was written";
+        }
+    };
+    Start();
+    Run();
+    EXPECT_EQ(Table().rows.size(), 300U);
+    EXPECT_THAT(tried_, ElementsAre(std::pair(0, 200), std::pair(200, 300)));
+    EXPECT_EQ(bus_.committed.back(), 300);
+    EXPECT_EQ(Facts().records_waiting, 0);
+}
+
+TEST_F(TableActorTest, WhatWasFoldedBesideABatchThatFailsIsAppliedOnceAfterIt) {
+    limits_.rows = 150;
+    ProduceInserts(0, 400);
+    Fail(Moment::kBeforeApply, absl::UnavailableError("away"), 2);
+    Fail(Moment::kAfterCommit, absl::UnavailableError("the answer is lost"));
+    Fail(Moment::kBeforeApply, absl::ResourceExhaustedError("too much"));
+    Start();
+    RunFor(std::chrono::minutes(1));
+    EXPECT_EQ(Table().rows.size(), 400U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 400);
+    EXPECT_EQ(bus_.committed.back(), 400);
+    EXPECT_EQ(Facts().records_waiting, 0);
+    EXPECT_EQ(total_bytes_, 0);
 }
 
 TEST_F(TableActorTest, TheEndIsAppliedOnlyWhenNothingIsLeft) {

@@ -18,6 +18,10 @@ using Clock = std::chrono::steady_clock;
 
 /// A broker that does not answer must not keep a worker from ending; the session then ends by itself.
 constexpr milliseconds kLeavePatience{5000};
+/// A pipeline that begins has no topics yet: the first ones are looked for more often than the client library does.
+constexpr milliseconds kFirstLookInterval{200};
+constexpr milliseconds kFirstLooks{20'000};
+constexpr int kLookTimeoutMs = 100;
 
 KafkaProperties Defaults(const std::string& member_name) {
     return {{"client.id", member_name},
@@ -57,11 +61,16 @@ struct GroupMembership::Impl final {
     /// First failure inside a callback; Poll returns it.
     absl::Status failure;
     bool ever_assigned = false;
+    bool had_tables = false;
+    Clock::time_point looks_end = Clock::now() + kFirstLooks;
+    Clock::time_point next_look = Clock::now() + kFirstLookInterval;
 
     [[nodiscard]] rd_kafka_t* handle() const { return client->get(); }
 
     /// The broker knows the member, and it has not been assigned anything so far, not even nothing.
     [[nodiscard]] bool AwaitsFirstAssignment() const;
+    /// Whoever asks for all topics lets the client library match its pattern anew.
+    void LookForFirstTables();
     void Assigned(rd_kafka_topic_partition_list_t& partitions);
     void Revoked(rd_kafka_topic_partition_list_t& partitions);
     void Note(KafkaOwned<rd_kafka_error_s> error, const char* doing);
@@ -96,7 +105,21 @@ void GroupMembership::Impl::Assigned(rd_kafka_topic_partition_list_t& partitions
     // At once, and for ever: records come by table_reader from the position in the destination.
     rd_kafka_pause_partitions(handle(), &partitions);
     if (auto topics = TopicsOf(partitions); !topics.empty()) {
+        had_tables = true;
         listener->OnAssigned(topics);
+    }
+}
+
+void GroupMembership::Impl::LookForFirstTables() {
+    const Clock::time_point now = Clock::now();
+    if (had_tables || now < next_look || now >= looks_end) {
+        return;
+    }
+    next_look = now + kFirstLookInterval;
+    const rd_kafka_metadata_t* metadata = nullptr;
+    if (rd_kafka_metadata(handle(), /*all_topics=*/1, nullptr, &metadata, kLookTimeoutMs) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(metadata);
     }
 }
 
@@ -187,6 +210,7 @@ absl::StatusOr<std::unique_ptr<GroupMembership>> GroupMembership::Join(const con
 absl::Status GroupMembership::Poll(milliseconds timeout) {
     const KafkaOwned<rd_kafka_message_s> message(
         rd_kafka_consumer_poll(impl_->handle(), static_cast<int>(timeout.count())));
+    impl_->LookForFirstTables();
     RETURN_IF_ERROR(std::exchange(impl_->failure, absl::OkStatus()));
     return message != nullptr ? impl_->TakeMessage(*message) : absl::OkStatus();
 }

@@ -8,6 +8,9 @@
 
 namespace millrace::bus {
 
+/// Memory that the client library takes for a fetched record besides its bytes.
+inline constexpr int64_t kFetchedRecordOverhead = 350;
+
 /// To be sent: `name` is a literal. As fetched: both live as long as the record's owner.
 struct RecordHeader final {
     std::string_view name;

@@ -33,8 +33,8 @@ KafkaProperties Defaults() {
         {"fetch.error.backoff.ms", "20"},
         {"fetch.message.max.bytes", "2097152"},
         {"fetch.max.bytes", "8388608"},
-        {"queued.max.messages.kbytes", "16384"},
-        {"queued.min.messages", "20000"},
+        {"queued.max.messages.kbytes", "12288"},
+        {"queued.min.messages", "1000000"},
         {"topic.metadata.propagation.max.ms", "10000"},
     };
     if (rd_kafka_version() >= 0x02020000) {
@@ -387,7 +387,8 @@ std::vector<TopicEvent> TableReader::Poll(milliseconds timeout, int max_events) 
             const std::lock_guard lock(impl_->mutex);
             changes = impl_->positions.changes();
         }
-        const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+        // Rounded up: a wait of no time at all would be repeated until the last millisecond is over.
+        const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
         const auto slice = std::clamp(left, milliseconds(0), kAppliedInterval);
         auto events =
             impl_->Sort(Fetch(impl_->records.get(), static_cast<int>(slice.count()), max_events), changes);

@@ -5,14 +5,25 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/time_text.h"
 #include "data-plane/codec/base64.h"
 #include "data-plane/codec/debezium_types.h"
 #include "data-plane/codec/decimal_bytes.h"
 #include "data-plane/codec/json_text.h"
-#include "data-plane/codec/time_text.h"
 
 namespace millrace::codec {
 namespace {
+
+using base::AppendDate;
+using base::AppendTime;
+using base::AppendTimestamp;
+using base::AppendUtcTime;
+using base::AppendUtcTimestamp;
+using base::AppendZonedTimestamp;
+using base::DaysOfDate;
+using base::MicrosOfInterval;
+using base::MicrosOfTime;
+using base::MicrosOfTimestamp;
 
 constexpr int64_t kMicrosOfMilli = 1000;
 

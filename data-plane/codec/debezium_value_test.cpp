@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "base/time_text.h"
 #include "data-plane/codec/base64.h"
 #include "data-plane/codec/decimal_bytes.h"
 #include "data-plane/codec/debezium_types.h"
 #include "data-plane/codec/json_text.h"
-#include "data-plane/codec/time_text.h"
 
 namespace millrace::codec {
 namespace {
@@ -122,12 +122,12 @@ TEST(TimeText, EveryDateAndTimestampComesBack) {
     EXPECT_TRUE(rc::check("number(text(n)) == n", [] {
         const auto days = *rc::gen::inRange<int64_t>(-1'700'000'000, 1'700'000'000);
         std::string text;
-        RC_ASSERT(AppendDate(days, text));
-        RC_ASSERT(DaysOfDate(text) == days);
+        RC_ASSERT(base::AppendDate(days, text));
+        RC_ASSERT(base::DaysOfDate(text) == days);
         const auto micros = *rc::gen::inRange<int64_t>(-9'000'000'000'000'000'000, 9'000'000'000'000'000'000);
         text.clear();
-        RC_ASSERT(AppendTimestamp(micros, text));
-        RC_ASSERT(MicrosOfTimestamp(text) == micros);
+        RC_ASSERT(base::AppendTimestamp(micros, text));
+        RC_ASSERT(base::MicrosOfTimestamp(text) == micros);
     }));
 }
 

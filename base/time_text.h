@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace millrace::codec {
+namespace millrace::base {
 
 /// "2024-02-29", "0044-03-15 BC", "12024-01-01"; days since 1970-01-01.
 std::optional<int64_t> DaysOfDate(std::string_view text);
@@ -33,4 +33,4 @@ bool AppendZonedTimestamp(std::string_view text, std::string& out);
 /// The way back.
 bool AppendUtcTimestamp(std::string_view zoned, std::string& out);
 
-}  // namespace millrace::codec
+}  // namespace millrace::base

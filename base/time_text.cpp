@@ -1,10 +1,10 @@
-#include "data-plane/codec/time_text.h"
+#include "base/time_text.h"
 
 #include <charconv>
 #include <cstddef>
 #include <limits>
 
-namespace millrace::codec {
+namespace millrace::base {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000;
@@ -290,4 +290,4 @@ bool AppendUtcTimestamp(std::string_view zoned, std::string& out) {
     return true;
 }
 
-}  // namespace millrace::codec
+}  // namespace millrace::base

@@ -186,6 +186,29 @@ TEST_F(DestinationTypes, AColumnThatWasAlteredMeanwhileIsNotTakenForWhatItWas) {
     EXPECT_EQ(database_.Query("SELECT count(*) FROM shop.altered WHERE v = id * 1000.0")[0][0], "1200");
 }
 
+TEST_F(DestinationTypes, AnAppendBatchWhoseRowsStandThereIsMerged) {
+    const auto schema = MakeSchema("appended", {MakeColumn("id", "integer", 1), MakeColumn("v", "text")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    const auto append = [&](int from, int to, const char* value, int64_t first) {
+        BatchBuilder batch(schema);
+        for (int i = from; i < to; ++i) {
+            batch.Full({std::to_string(i), value});
+        }
+        sdk::Batch built = batch.Build(first, first + to - from);
+        built.append = true;
+        return writer->Apply(built);
+    };
+    ASSERT_TRUE(append(0, 10, "old", 0).ok());
+    const auto small = append(5, 15, "new", 10);
+    ASSERT_TRUE(small.ok()) << base::Describe(small.status());
+    EXPECT_TRUE(small->merged_instead);
+    const auto large = append(14, 1500, "newest", 20);
+    ASSERT_TRUE(large.ok()) << base::Describe(large.status());
+    EXPECT_TRUE(large->merged_instead);
+    EXPECT_EQ(database_.Query("SELECT string_agg(v || ' ' || n, ', ' ORDER BY v) FROM (SELECT v, count(*) AS n FROM shop.appended GROUP BY v) AS g")[0][0],
+              "new 9, newest 1486, old 5");
+}
+
 TEST_F(DestinationTypes, AValueThatIsRefusedInBinaryFormIsToldLikeAnyOther) {
     const auto schema = MakeSchema("refused", {MakeColumn("id", "integer", 1), MakeColumn("v", "character varying(5)")});
     const auto writer = OpenWriter(*destination_, *schema);

@@ -67,6 +67,9 @@ struct ApplyResult final {
     int64_t holes = 0;
     /// The batch had been applied before (a retry after an unknown COMMIT outcome).
     bool already_applied = false;
+    /// The batch was to be appended, and a row of it stood there already, as a destination that keeps keys unique can tell: it
+    /// was merged. Append no more.
+    bool merged_instead = false;
     /// Values that this batch added to `_millrace.dead_letters`, by column; "" for whole rows.
     std::map<std::string, int64_t> dead_letters = {};
     /// Values of the table that stand there after the batch.

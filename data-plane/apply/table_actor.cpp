@@ -338,7 +338,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     sealed_.reset();
     checkpoint_offset_ = batch.next_offset;
     checkpoint_schema_ = batch.schema->id;
-    only_copy_so_far_ = sealed_only_copy_;
+    only_copy_so_far_ = sealed_only_copy_ && !result.merged_instead;
     policy_.Applied();
     fenced_ = 0;
     const double took = std::chrono::duration<double>(clock_.Now() - began).count();

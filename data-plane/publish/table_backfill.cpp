@@ -391,7 +391,8 @@ absl::StatusOr<bool> TableBackfill::Judge(backfill::RangeReader& reader) {
 absl::Status TableBackfill::WriteRows(sdk::Chunk& chunk) {
     TransactionWriter& writer = surroundings_.writer;
     sdk::ChangeEvent event;
-    event.op = sdk::Op::kRead;
+    // Rows of a first copy may be appended at the destination; chosen ones stand there already.
+    event.op = chosen_ ? sdk::Op::kUpdate : sdk::Op::kRead;
     event.schema = chunk.schema;
     event.commit_time_us = base::NowMicros();
     event.generation = writer.pending().generation;

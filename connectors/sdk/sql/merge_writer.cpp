@@ -32,6 +32,12 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
 }
 
+// Rows that a copy appends may stand there after all: somebody has written them.
+bool StandsThere(const sdk::Batch& batch, const absl::Status& status) {
+    const std::string reason = base::ReasonOf(status);
+    return batch.append && !batch.schema->append_only && (reason == "KEY_CONFLICT" || reason == "CONSTRAINT");
+}
+
 // Somebody may have altered the table since this writer looked at it; and a refused value of a script of
 // literals has no column, while that of a load has one.
 bool MayHealOrTellMore(const absl::Status& status) {
@@ -117,29 +123,45 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
         }
         return applied;
     });
-    if (!result.ok() && MayHealOrTellMore(result.status())) {
+    if (StandsThere(batch, result.status())) {
         session->Rollback();
         prepared_.reset();
-        result = ApplyWith(*session, batch, profile, Care::kThorough);
+        sdk::Batch merged = batch;
+        merged.append = false;
+        result = Heal(*session, merged, profile, ApplyWith(*session, merged, profile, Care::kThorough));
+        if (result.ok()) {
+            result->merged_instead = true;
+        }
+        return result;
+    }
+    return Heal(*session, batch, profile, std::move(result));
+}
+
+absl::StatusOr<sdk::ApplyResult> MergeWriter::Heal(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
+                                                   absl::StatusOr<sdk::ApplyResult> result) {
+    if (!result.ok() && MayHealOrTellMore(result.status())) {
+        session.Rollback();
+        prepared_.reset();
+        result = ApplyWith(session, batch, profile, Care::kThorough);
     }
     if (base::ReasonOf(result.status()) == "VALUE_REJECTED") {
-        session->Rollback();
-        auto admitted = session->AdmitValues(target_, dialect_.ColumnNames(*batch.schema), batch);
+        session.Rollback();
+        auto admitted = session.AdmitValues(target_, dialect_.ColumnNames(*batch.schema), batch);
         if (admitted.ok() && !admitted->empty()) {
             prepared_.reset();
-            result = ApplyWith(*session, batch, profile, Care::kThorough);
+            result = ApplyWith(session, batch, profile, Care::kThorough);
             if (result.ok()) {
                 result->types_changed = *std::move(admitted);
             }
         }
     }
     if (base::ReasonOf(result.status()) == "VALUE_REJECTED" && batch.refused != sdk::RefusedValues::kHold) {
-        session->Rollback();
+        session.Rollback();
         prepared_.reset();
-        result = ApplyWith(*session, batch, profile, Care::kCellByCell);
+        result = ApplyWith(session, batch, profile, Care::kCellByCell);
     }
     if (!result.ok()) {
-        session->Rollback();
+        session.Rollback();
         // What was made in this transaction is gone.
         prepared_.reset();
         return base::Annotate(result.status(), base::Concat("applying to ", target_.DisplayName()));

@@ -52,6 +52,9 @@ class MergeWriter final : public sdk::TableWriter {
     absl::StatusOr<sdk::Checkpoint> TakeOverWith(SqlSession& session);
     absl::StatusOr<sdk::ApplyResult> ApplyWith(SqlSession& session, const sdk::Batch& batch,
                                                const BatchProfile& profile, Care care);
+    /// Another try, or several, with the care that the failure of `result` asks for.
+    absl::StatusOr<sdk::ApplyResult> Heal(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
+                                          absl::StatusOr<sdk::ApplyResult> result);
     absl::Status DropWith(SqlSession& session, const std::vector<std::string>& names);
     /// Why the checkpoint did not move: a checkpoint that has reached the batch (already applied), or the
     /// error.

@@ -165,7 +165,7 @@ absl::Status DatabaseFile::Attach() {
 }
 
 bool DatabaseFile::StillThere() const {
-    return Identity(path_) == opened_;
+    return opened_.second != 0 && Identity(path_) == opened_;
 }
 
 // Under another name first: a process killed in the middle would leave a file that DuckDB takes for a foreign
@@ -220,12 +220,24 @@ void DatabaseFile::CloseWhenDue(const std::stop_token& stopped) {
         if (Clock::now() >= due) {
             CloseNow(lock);
         } else {
-            changed_.wait_until(lock, stopped, due, [this, seen = released_at_] { return leases_ > 0 || released_at_ != seen; });
+            changed_.wait_until(lock, stopped, due, [this, seen = released_at_, until = open_until_] {
+                return leases_ > 0 || released_at_ != seen || open_until_ != until;
+            });
         }
     }
     if (state_ == State::kOpen) {
         CloseNow(lock);
     }
+}
+
+bool DatabaseFile::closed() const {
+    const std::lock_guard lock(mutex_);
+    return state_ == State::kClosed;
+}
+
+void DatabaseFile::AwaitClosed() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return state_ == State::kClosed; });
 }
 
 void DatabaseFile::CloseNow(std::unique_lock<std::mutex>& lock) {
@@ -256,15 +268,24 @@ std::shared_ptr<DatabaseFile> DatabaseFiles::Get(const std::string& path, const 
     if (error) {
         canonical = absolute.lexically_normal();
     }
-    const std::scoped_lock lock(mutex_);
-    std::erase_if(files_, [](const auto& entry) { return entry.second.expired(); });
-    std::weak_ptr<DatabaseFile>& known = files_[canonical.string()];
-    std::shared_ptr<DatabaseFile> file = known.lock();
-    if (file == nullptr) {
-        file = std::make_shared<DatabaseFile>(canonical.string(), limits, policy_);
-        known = file;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        std::erase_if(files_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->closed(); });
+        std::shared_ptr<DatabaseFile>& known = files_[canonical.string()];
+        if (known == nullptr) {
+            known = std::make_shared<DatabaseFile>(canonical.string(), limits, policy_);
+            return known;
+        }
+        if (known.use_count() > 1) {
+            return known;
+        }
+        // Kept for nobody: its limits go with it.
+        std::shared_ptr<DatabaseFile> going = known;
+        lock.unlock();
+        going->AwaitClosed();
+        lock.lock();
+        going.reset();
     }
-    return file;
 }
 
 }  // namespace millrace::duckdb

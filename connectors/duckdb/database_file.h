@@ -69,6 +69,11 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     /// PermissionDenied: the path is no place for a file, or the file is not DuckDB's.
     absl::StatusOr<std::unique_ptr<Lease>> Acquire();
 
+    /// Nobody has it open, and it is not kept for anybody.
+    [[nodiscard]] bool closed() const;
+    /// Only where nobody holds a lease any more: returns once it is closed.
+    void AwaitClosed();
+
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const Engine::Limits& limits() const { return limits_; }
 
@@ -93,7 +98,7 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     Engine::Limits limits_;
     const LeasePolicy policy_;
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable_any changed_;
     State state_ = State::kClosed;
     int leases_ = 0;
@@ -121,13 +126,15 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
 class DatabaseFiles final {
  public:
     explicit DatabaseFiles(LeasePolicy policy = {}) : policy_(policy) {}
-    /// A file that is in use already keeps its limits.
+    /// A file that is in use already keeps its limits. Waits for one that is being closed: two openings in one process do not
+    /// see each other's lock.
     std::shared_ptr<DatabaseFile> Get(const std::string& path, const Engine::Limits& limits);
 
  private:
     const LeasePolicy policy_;
     std::mutex mutex_;
-    std::map<std::string, std::weak_ptr<DatabaseFile>> files_;
+    /// Held here until they are closed, however soon their users are gone.
+    std::map<std::string, std::shared_ptr<DatabaseFile>> files_;
 };
 
 }  // namespace millrace::duckdb

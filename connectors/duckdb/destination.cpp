@@ -69,7 +69,9 @@ class TrialFile final {
         if (!std::filesystem::exists(file_->path(), error)) {
             passing_ =
                 base::Concat(file_->path(), ".preflight-", getpid(), "-", reinterpret_cast<uintptr_t>(this));
-            file_ = std::make_shared<DatabaseFile>(passing_, file_->limits(), LeasePolicy{});
+            LeasePolicy at_once;
+            at_once.linger = std::chrono::milliseconds(0);
+            file_ = std::make_shared<DatabaseFile>(passing_, file_->limits(), at_once);
         }
     }
     ~TrialFile() {

@@ -175,7 +175,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
 }
 
 std::optional<TimePoint> TableActor::Drain(TimePoint now) {
-    const absl::StatusOr<bool> drained = FoldWaiting(now);
+    const absl::StatusOr<bool> drained = FoldWaiting(now, {});
     if (!drained.ok()) {
         return OnError(drained.status(), Stage::kRead, now);
     }
@@ -201,11 +201,11 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
     return *due <= now ? SealAndApply(now) : due;
 }
 
-absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
+absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now, const std::stop_token& stopped) {
     if (!folder_.empty() && policy_.Full(HeldNow())) {
         return false;
     }
-    while (true) {
+    while (!stopped.stop_requested()) {
         if (work_at_ == work_.size()) {
             work_.clear();
             work_at_ = 0;
@@ -259,6 +259,7 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now) {
             return false;
         }
     }
+    return false;
 }
 
 std::shared_ptr<const void> TableActor::OwnerOf(const bus::Record& record) const {
@@ -324,9 +325,10 @@ absl::StatusOr<sdk::ApplyResult> TableActor::WriteSealed() {
 }
 
 void TableActor::FoldAhead(const std::stop_token& written) {
-    while (!written.stop_requested()) {
+    // What is looked for is looked for by steps alone: what they tell of it is told from the checkpoint.
+    while (!written.stop_requested() && !seeking_) {
         // What ends it here, a full batch or a record that cannot be read, is met again by the next step.
-        if (const absl::StatusOr<bool> drained = FoldWaiting(clock_.Now()); !drained.ok() || !*drained) {
+        if (const absl::StatusOr<bool> drained = FoldWaiting(clock_.Now(), written); !drained.ok() || !*drained) {
             return;
         }
         std::this_thread::sleep_for(kFoldAheadPause);

@@ -113,8 +113,8 @@ class TableActor final : public WorkerPool::Job {
     std::optional<TimePoint> TakeOver(TimePoint now);
     absl::Status OpenWriter();
     std::optional<TimePoint> Drain(TimePoint now);
-    /// Folds until nothing waits (true) or the batch must be sealed (false).
-    absl::StatusOr<bool> FoldWaiting(TimePoint now);
+    /// Folds until nothing waits (true), or the batch must be sealed or `stopped` asks for an end (false).
+    absl::StatusOr<bool> FoldWaiting(TimePoint now, const std::stop_token& stopped);
     /// Whether the record is not to be folded: skipped by order, or of no consequence before the truncate
     /// that is looked for.
     bool PassesOver(const bus::Record& record);

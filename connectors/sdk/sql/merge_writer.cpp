@@ -123,6 +123,9 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
         }
         return applied;
     });
+    if (!StandsThere(batch, result.status())) {
+        result = Heal(*session, batch, profile, std::move(result));
+    }
     if (StandsThere(batch, result.status())) {
         session->Rollback();
         prepared_.reset();
@@ -132,9 +135,8 @@ absl::StatusOr<sdk::ApplyResult> MergeWriter::Apply(const sdk::Batch& batch) {
         if (result.ok()) {
             result->merged_instead = true;
         }
-        return result;
     }
-    return Heal(*session, batch, profile, std::move(result));
+    return result;
 }
 
 absl::StatusOr<sdk::ApplyResult> MergeWriter::Heal(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,

@@ -92,6 +92,33 @@ TEST(DuckDbSharing, WaitsForAShortReader) {
     EXPECT_TRUE(lease.ok()) << base::Describe(lease.status());
 }
 
+// Each of them lets go of the file altogether: what closes it then must be over before the next one opens it.
+TEST(DuckDbSharing, UsersThatComeAndGoLoseNothing) {
+    constexpr int kUsers = 4;
+    constexpr int kTurns = 40;
+    const TestFolder folder;
+    DatabaseFiles files;
+    ExecuteOnFile(files, folder.File(), "CREATE TABLE t (a INTEGER)");
+    std::atomic<int> written{0};
+    std::vector<std::thread> users;
+    for (int user = 0; user < kUsers; ++user) {
+        users.emplace_back([&, user] {
+            for (int turn = 0; turn < kTurns; ++turn) {
+                const auto lease = files.Get(folder.File(), {})->Acquire();
+                if (lease.ok() && (*lease)->connection().Execute("INSERT INTO t SELECT range FROM range(1000)").ok()) {
+                    ++written;
+                }
+                usleep(static_cast<useconds_t>((user * 7 + turn * 13) % 40 * 1000));
+            }
+        });
+    }
+    for (std::thread& user : users) {
+        user.join();
+    }
+    EXPECT_EQ(written, kUsers * kTurns);
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM t"), std::to_string(written * 1000));
+}
+
 TEST(DuckDbSharing, IsOpenOnlyWhileSomebodyWrites) {
     const TestFolder folder;
     DatabaseFiles files;

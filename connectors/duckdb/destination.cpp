@@ -103,7 +103,7 @@ std::vector<sdk::OptionSpec> DestinationOptions() {
          .choices = {}},
         {.name = "memory_limit",
          .kind = Kind::kBytes,
-         .default_value = "256MB",
+         .default_value = "1GB",
          .documentation = "Memory that DuckDB may use for this file; beyond it, it spills to disk.",
          .choices = {}},
         {.name = "threads",

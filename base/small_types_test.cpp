@@ -25,6 +25,16 @@ TEST(Text, ConcatTakesEveryKindOfTextAndNumber) {
     EXPECT_EQ(Concat(), "");
 }
 
+TEST(Text, HexBytesArePairsOfLowerCaseDigits) {
+    std::string bytes = "a";
+    EXPECT_TRUE(AppendHexBytes("00ff5c", bytes));
+    EXPECT_EQ(bytes, std::string("a\0\xff\x5c", 4));
+    EXPECT_TRUE(AppendHexBytes("", bytes));
+    for (const char* bad : {"0", "0g", "FF", "0x", "00 0"}) {
+        EXPECT_FALSE(AppendHexBytes(bad, bytes)) << bad;
+    }
+}
+
 TEST(Text, AppendKeepsWhatWasThereAndEmbeddedNul) {
     std::string text = "a";
     Append(text, std::string_view("\0b", 2), 1);

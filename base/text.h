@@ -1,4 +1,4 @@
-/// Joining text out of pieces. absl may be built with a string_view of its own, to which std::string_view
+/// Joining text out of pieces, and bytes out of hexadecimal digits. absl may be built with a string_view of its own, to which std::string_view
 /// does not convert; these take both. Not for: formatting of floating point, parsing.
 #pragma once
 
@@ -42,6 +42,9 @@ class TextPiece final {
     char digits_[24] = {};
     std::string_view view_;
 };
+
+/// Appends the bytes that pairs of hexadecimal digits (0-9, a-f) stand for. False for anything else; `out` is of no use then.
+bool AppendHexBytes(std::string_view digits, std::string& out);
 
 /// Appends every piece to `text`.
 void AppendPieces(std::string& text, std::initializer_list<TextPiece> pieces);

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "base/text.h"
 #include "base/time_text.h"
 
 namespace millrace::postgres {
@@ -72,39 +73,33 @@ bool PutFloat(std::string& out, std::string_view text) {
     return true;
 }
 
-int HexDigit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/// Pairs of hexadecimal digits; '-' between pairs is passed over where `dashes`.
-bool AppendHex(std::string& out, std::string_view digits, bool dashes) {
-    for (size_t i = 0; i < digits.size();) {
-        if (dashes && digits[i] == '-') {
-            ++i;
-            continue;
-        }
-        if (i + 1 >= digits.size() || HexDigit(digits[i]) < 0 || HexDigit(digits[i + 1]) < 0) {
-            return false;
-        }
-        out.push_back(static_cast<char>(HexDigit(digits[i]) * 16 + HexDigit(digits[i + 1])));
-        i += 2;
-    }
-    return true;
-}
-
 bool PutBytes(std::string& out, std::string_view text) {
-    if (!text.starts_with("\\x") || text.size() % 2 != 0) {
+    if (!text.starts_with("\\x")) {
         return false;
     }
     Put(out, static_cast<int32_t>(text.size() / 2 - 1));
-    return AppendHex(out, text.substr(2), false);
+    return base::AppendHexBytes(text.substr(2), out);
 }
 
 bool PutUuid(std::string& out, std::string_view text) {
+    constexpr std::array<size_t, 5> kGroups = {8, 4, 4, 4, 12};
+    constexpr size_t kTextSize = 36;
     constexpr int32_t kUuidBytes = 16;
+    if (text.size() != kTextSize) {
+        return false;
+    }
     Put(out, kUuidBytes);
-    const size_t begin = out.size();
-    return text.size() == 36 && AppendHex(out, text, true) && out.size() == begin + kUuidBytes;
+    size_t at = 0;
+    for (const size_t digits : kGroups) {
+        if (!base::AppendHexBytes(text.substr(at, digits), out)) {
+            return false;
+        }
+        at += digits;
+        if (at < text.size() && text[at++] != '-') {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool PutDate(std::string& out, std::string_view text) {

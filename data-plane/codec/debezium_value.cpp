@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/text.h"
 #include "base/time_text.h"
 #include "data-plane/codec/base64.h"
 #include "data-plane/codec/debezium_types.h"
@@ -51,23 +52,11 @@ void AppendQuotedBase64(std::string_view bytes, std::string& json) {
     json += '"';
 }
 
-int HexValue(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool AppendHexBytes(std::string_view text, std::string& json) {
-    if (!text.starts_with("\\x") || text.size() % 2 != 0) {
-        return false;
-    }
+bool AppendByteText(std::string_view text, std::string& json) {
     std::string bytes;
     bytes.reserve(text.size() / 2);
-    for (std::size_t i = 2; i < text.size(); i += 2) {
-        const int high = HexValue(text[i]);
-        const int low = HexValue(text[i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        bytes += static_cast<char>(high * 16 + low);
+    if (!text.starts_with("\\x") || !base::AppendHexBytes(text.substr(2), bytes)) {
+        return false;
     }
     AppendQuotedBase64(bytes, json);
     return true;
@@ -125,7 +114,7 @@ bool AppendScalar(DebeziumType type, const sdk::Column& column, std::string_view
         case DebeziumType::kVariableDecimal:
             return AppendVariableDecimal(text, json);
         case DebeziumType::kBytes:
-            return AppendHexBytes(text, json);
+            return AppendByteText(text, json);
         case DebeziumType::kDate:
             return AppendNumber(DaysOfDate(text), json);
         case DebeziumType::kTime:

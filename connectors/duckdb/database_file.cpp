@@ -119,7 +119,7 @@ absl::Status DatabaseFile::OpenNow(std::unique_lock<std::mutex>& lock) {
         }
         state_ = State::kOpen;
         released_at_ = now;
-        if (policy_.linger.count() > 0 && !closer_.joinable()) {
+        if (!closer_.joinable()) {
             closer_ = std::jthread([this](const std::stop_token& stopped) { CloseWhenDue(stopped); });
         }
     } else {
@@ -196,17 +196,13 @@ absl::Status DatabaseFile::Make() {
 }
 
 void DatabaseFile::Release(bool broken) {
-    std::unique_lock lock(mutex_);
+    const std::lock_guard lock(mutex_);
     broken_ = broken_ || broken;
     if (--leases_ > 0) {
         return;
     }
     released_at_ = Clock::now();
-    if (policy_.linger.count() > 0) {
-        changed_.notify_all();
-        return;
-    }
-    CloseNow(lock);
+    changed_.notify_all();
 }
 
 void DatabaseFile::CloseWhenDue(const std::stop_token& stopped) {
@@ -252,10 +248,11 @@ void DatabaseFile::CloseNow(std::unique_lock<std::mutex>& lock) {
 }
 
 void DatabaseFile::Close(bool broken) {
-    if (!broken && control_->Execute(base::Concat("DETACH ", kCatalog)).ok()) {
+    const bool detached = !broken && control_->Execute(base::Concat("DETACH ", kCatalog)).ok();
+    if (detached && weak_from_this().use_count() > 1) {
         return;
     }
-    // Everything committed is in the file or in its log; ending the engine lets go of both whatever state it
+    // Nobody but the register has the file any more, or it cannot be closed otherwise. Everything committed is in the file or in its log; ending the engine lets go of both whatever state it
     // is in.
     control_.reset();
     engine_.reset();

@@ -26,8 +26,7 @@ struct LeasePolicy final {
     /// then on new leases wait until those that are out have come back. Each closing makes DuckDB write what is
     /// new into the file, and its last row group once more: under load that costs more than the rows themselves.
     std::chrono::milliseconds open_for{600};
-    /// How long it is kept for the next user when nobody uses it. Zero: it is closed before the last user's release
-    /// returns.
+    /// How long it is kept for the next user when nobody uses it.
     std::chrono::milliseconds linger{20};
     /// How long it stays closed then.
     std::chrono::milliseconds gap{60};
@@ -118,7 +117,7 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     /// Device and inode of what is open.
     std::pair<uint64_t, uint64_t> opened_{};
 
-    /// Begun with the first opening, where the file is kept at all. Last: it uses everything above.
+    /// Begun with the first opening. Last: it uses everything above.
     std::jthread closer_;
 };
 

@@ -69,13 +69,12 @@ class TrialFile final {
         if (!std::filesystem::exists(file_->path(), error)) {
             passing_ =
                 base::Concat(file_->path(), ".preflight-", getpid(), "-", reinterpret_cast<uintptr_t>(this));
-            LeasePolicy at_once;
-            at_once.linger = std::chrono::milliseconds(0);
-            file_ = std::make_shared<DatabaseFile>(passing_, file_->limits(), at_once);
+            file_ = std::make_shared<DatabaseFile>(passing_, file_->limits(), LeasePolicy{});
         }
     }
     ~TrialFile() {
         if (!passing_.empty()) {
+            file_.reset();  // closed by that
             unlink(passing_.c_str());
             unlink((passing_ + ".wal").c_str());
         }

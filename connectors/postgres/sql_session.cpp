@@ -41,15 +41,10 @@ std::string Keyword(const char* text) {
     return text == nullptr ? std::string() : std::string(text);
 }
 
-/// The failure of a load in binary form was about a value, or about the kind of table.
+/// The failure of a load in binary form was about a value, or about a kind of table that cannot be locked.
 bool TextMayTellMore(const absl::Status& failure) {
     const std::string reason = base::ReasonOf(failure);
-    if (reason == "NO_BINARY_FORM") {
-        return true;
-    }
-    constexpr std::string_view kSqlState = "SQLSTATE_";
-    const std::string_view state = reason.starts_with(kSqlState) ? std::string_view(reason).substr(kSqlState.size()) : std::string_view();
-    return state.starts_with("22") || state == "42809" || IsValueState(state);
+    return reason == "NO_BINARY_FORM" || reason == "VALUE_REJECTED" || reason == "SQLSTATE_42809";
 }
 
 std::string ColumnList(const sql::LoadTable& table) {
@@ -240,9 +235,10 @@ absl::StatusOr<std::optional<int64_t>> SqlSession::CopyAsBinary(const sql::LoadT
             return *rows;
         }
     }
-    const absl::Status& failure = rows.ok() ? suits.status() : rows.status();
-    if (!connection_->healthy() || (!failure.ok() && !TextMayTellMore(failure))) {
-        return Refine(failure);
+    const absl::Status failure =
+        DestinationError(rows.ok() ? suits.status() : rows.status(), where_, {}, /*reading_values=*/true);
+    if (!failure.ok() && !TextMayTellMore(failure)) {
+        return failure;
     }
     RETURN_IF_ERROR(Run("ROLLBACK TO SAVEPOINT millrace_load").status());
     return std::nullopt;

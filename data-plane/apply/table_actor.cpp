@@ -202,10 +202,10 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
 }
 
 absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now, const std::stop_token& stopped) {
-    if (!folder_.empty() && policy_.Full(HeldNow())) {
-        return false;
-    }
     while (!stopped.stop_requested()) {
+        if (!folder_.empty() && policy_.Full(HeldNow())) {
+            return false;
+        }
         if (work_at_ == work_.size()) {
             work_.clear();
             work_at_ = 0;
@@ -255,9 +255,6 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now, const std::stop_toke
         folded_cost_ += Inbox::CostOf(record);
         record.owner.reset();
         ++work_at_;
-        if (policy_.Full(HeldNow())) {
-            return false;
-        }
     }
     return false;
 }

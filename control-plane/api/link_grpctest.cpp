@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "base/status.h"
 #include "control-plane/api/errors.h"
 #include "control-plane/api/grpc_fixture.h"
@@ -93,6 +95,27 @@ TEST_F(LinkTest, DeploysPushesAndDerivesStatusFromFacts) {
     worker->Disconnect();
     EXPECT_EQ(client_.AwaitState("p", State::STATE_UNKNOWN).tables(0).state(),
               v1::TableStatus::STATE_UNKNOWN);
+}
+
+TEST_F(LinkTest, AVerbOfATableWaitsForAWorkerThatHasNotToldItsTablesYet) {
+    const auto worker = Worker();
+    worker->AwaitSnapshot(0);
+    MakeDraft();
+    ASSERT_TRUE(client_.Deploy("p").ok());
+    std::jthread late([&] {
+        absl::SleepFor(absl::Milliseconds(300));
+        worker->SendFacts(LiveFacts("p", "w1"));
+    });
+    v1::PausePipelineTableRequest pause;
+    pause.set_name(PipelineName("p"));
+    pause.set_schema("public");
+    pause.set_table("orders");
+    const auto paused = client_.Call(*client_.pipelines, &v1::PipelineService::Stub::PausePipelineTable, pause);
+    ASSERT_TRUE(paused.ok()) << paused.status();
+    ASSERT_EQ(paused->spec().table_overrides_size(), 1);
+    EXPECT_TRUE(paused->spec().table_overrides(0).paused());
+    pause.set_table("no_such");
+    EXPECT_EQ(base::ReasonOf(client_.Call(*client_.pipelines, &v1::PipelineService::Stub::PausePipelineTable, pause).status()), "TABLE_UNKNOWN");
 }
 
 TEST_F(LinkTest, ARefusedConfigurationBlocksThePipelineUntilItChanges) {

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "control-plane/api/pipelines.h"
 #include "control-plane/api/resource_access.h"
 #include "control-plane/store/uuid.h"
@@ -14,6 +16,8 @@ namespace {
 
 constexpr int kDefaultEvents = 100;
 constexpr int kMostEvents = 1000;
+constexpr absl::Duration kTablesTold = absl::Seconds(10);
+constexpr absl::Duration kTablesLook = absl::Milliseconds(50);
 
 v1::TableOverride& OverrideOf(v1::PipelineSpec& spec, const std::string& schema, const std::string& table) {
     for (v1::TableOverride& existing : *spec.mutable_table_overrides()) {
@@ -64,11 +68,26 @@ v1::PipelineEvent MakeEvent(v1::PipelineEvent::Type type, const std::string& mes
     return event;
 }
 
+// A worker that has just begun has its tables some heartbeats later; "no such table" would be wrong until then.
+void Pipelines::AwaitTables(v1::Pipeline& pipeline, const std::string& plane) const {
+    const absl::Time given_up = absl::Now() + kTablesTold;
+    const auto told = [&] {
+        const auto workers = hub_.Reports(plane, pipeline.metadata().name());
+        return !pipeline.status().tables().empty() ||
+               std::none_of(workers.begin(), workers.end(), [](const domain::WorkerReport& worker) { return worker.connected; });
+    };
+    while (!told() && absl::Now() < given_up) {
+        absl::SleepFor(kTablesLook);
+        FillStatus(pipeline, plane);
+    }
+}
+
 absl::StatusOr<v1::Pipeline> Pipelines::OrderTable(
     const std::string& name, const std::string& schema, const std::string& table, v1::PipelineEvent event,
     const std::function<absl::Status(const v1::TableStatus&, v1::TableOverride&)>& order) {
     ASSIGN_OR_RETURN(Resolved before, LoadRunning(name));
     FillStatus(before.pipeline, before.plane.metadata().name());
+    AwaitTables(before.pipeline, before.plane.metadata().name());
     ASSIGN_OR_RETURN(const v1::TableStatus status, FindTable(before.pipeline, schema, table));
     event.set_schema(schema);
     event.set_table(table);

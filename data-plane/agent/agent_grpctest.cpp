@@ -250,6 +250,23 @@ TEST_F(LinkTest, CommandsAreAnswered) {
     EXPECT_EQ(Run(v1::Command()).reason(), "COMMAND_UNKNOWN");
 }
 
+TEST_F(LinkTest, AnAnswerComesAfterFactsThatAreAsNew) {
+    StartWorker();
+    ASSERT_TRUE(control_.Await(v1::ConnectRequest::kHello));
+    control_.Welcome(60'000);
+    ASSERT_TRUE(control_.Await(v1::ConnectRequest::kFacts));
+    Push("e", 1, {Pipeline("shop")});
+    ASSERT_TRUE(control_.Await(v1::ConnectRequest::kAck));
+    v1::ConnectResponse asked;
+    *asked.mutable_command()->mutable_mark_position()->mutable_pipeline() = Pipeline("shop");
+    control_.Say(asked);
+    const auto next = control_.Await([](const v1::ConnectRequest&) { return true; });
+    ASSERT_TRUE(next);
+    ASSERT_TRUE(next->has_facts());
+    EXPECT_EQ(next->facts().pipelines_size(), 1);
+    EXPECT_TRUE(control_.Await(v1::ConnectRequest::kCommandResult));
+}
+
 TEST_F(LinkTest, ErrorsOfCommandsCarryCodeReasonAndRemedy) {
     StartAndWelcome();
     toy_.reachable = false;

@@ -62,6 +62,7 @@ struct ControlLink::Impl final {
     grpc::Status RunSession();
     void Receive(const v1::ConnectResponse& message);
     void Write(Stream& stream);
+    bool WriteFacts(Stream& stream);
     void WaitBeforeRetry(const grpc::Status& status);
     void Stop(const std::string& reason);
 
@@ -191,7 +192,15 @@ void ControlLink::Impl::Receive(const v1::ConnectResponse& message) {
     }
 }
 
-// The stream's only writer: what is queued first, facts at every heartbeat, goodbye last.
+bool ControlLink::Impl::WriteFacts(Stream& stream) {
+    v1::ConnectRequest message;
+    *message.mutable_facts()->mutable_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+    handler.FillFacts(message.mutable_facts());
+    return stream.Write(message);
+}
+
+// The stream's only writer: what is queued first, facts at every heartbeat, goodbye last. An answer to a command
+// comes after facts that are as new as itself: whoever heard "caught up" finds the tables that are.
 void ControlLink::Impl::Write(Stream& stream) {
     Clock::time_point next_facts = Clock::now();
     std::unique_lock lock(mutex);
@@ -210,7 +219,7 @@ void ControlLink::Impl::Write(Stream& stream) {
             queue.pop_front();
             const bool last = message.has_goodbye();
             lock.unlock();
-            const bool written = stream.Write(message);
+            const bool written = (!message.has_command_result() || WriteFacts(stream)) && stream.Write(message);
             if (last) {
                 stream.WritesDone();
             }
@@ -221,10 +230,7 @@ void ControlLink::Impl::Write(Stream& stream) {
         } else if (welcomed && Clock::now() >= next_facts) {
             next_facts = Clock::now() + heartbeat;
             lock.unlock();
-            v1::ConnectRequest message;
-            *message.mutable_facts()->mutable_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
-            handler.FillFacts(message.mutable_facts());
-            const bool written = stream.Write(message);
+            const bool written = WriteFacts(stream);
             lock.lock();
             if (!written) {
                 return;

@@ -29,7 +29,7 @@ class LinkHandler {
     /// On the link's thread; answered later through ControlLink::Send.
     virtual void OnSnapshot(const v1::ConfigSnapshot& snapshot) = 0;
     virtual void OnCommand(const v1::Command& command) = 0;
-    /// Every heartbeat, on the stream's writing thread.
+    /// Every heartbeat and before each answer to a command, on the stream's writing thread.
     virtual void FillFacts(v1::Facts* facts) = 0;
 };
 

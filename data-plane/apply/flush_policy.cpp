@@ -23,7 +23,7 @@ bool FlushPolicy::Full(const Held& held) const {
 }
 
 std::optional<TimePoint> FlushPolicy::Due(const Held& held, TimePoint now, bool pressure) const {
-    if (held.events == 0) {
+    if (held.records == 0) {
         return std::nullopt;
     }
     if (pressure || Full(held)) {
@@ -34,7 +34,7 @@ std::optional<TimePoint> FlushPolicy::Due(const Held& held, TimePoint now, bool 
 
 bool FlushPolicy::Shrink(const Held& refused) {
     applied_since_shrink_ = 0;
-    if (refused.events <= 1) {
+    if (refused.records <= 1) {
         return false;
     }
     rows_ = std::max<int64_t>(1, std::min(rows_, refused.rows) / 2);

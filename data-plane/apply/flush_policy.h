@@ -25,7 +25,8 @@ FlushLimits ResolveLimits(const config::FlushRules& rules, const sdk::FlushDefau
 
 /// What a folder holds.
 struct Held final {
-    int64_t events = 0;
+    /// Kafka records that it came in; the least that a batch can be.
+    int64_t records = 0;
     int64_t rows = 0;
     int64_t bytes = 0;
     /// When the first of it was folded.

@@ -40,9 +40,9 @@ TEST(FlushPolicy, LimitsAreAtLeastOne) {
 
 TEST(FlushPolicy, FullByRowsOrByBytes) {
     const FlushPolicy policy = Policy(milliseconds(0));
-    EXPECT_FALSE(policy.Full({.events = 500, .rows = 99, .bytes = 999, .since = kNow}));
-    EXPECT_TRUE(policy.Full({.events = 100, .rows = 100, .bytes = 1, .since = kNow}));
-    EXPECT_TRUE(policy.Full({.events = 1, .rows = 1, .bytes = 1000, .since = kNow}));
+    EXPECT_FALSE(policy.Full({.records = 500, .rows = 99, .bytes = 999, .since = kNow}));
+    EXPECT_TRUE(policy.Full({.records = 100, .rows = 100, .bytes = 1, .since = kNow}));
+    EXPECT_TRUE(policy.Full({.records = 1, .rows = 1, .bytes = 1000, .since = kNow}));
 }
 
 TEST(FlushPolicy, NothingHeldIsNeverDue) {
@@ -50,25 +50,25 @@ TEST(FlushPolicy, NothingHeldIsNeverDue) {
 }
 
 TEST(FlushPolicy, WithoutIntervalWhatIsThereIsDueAtOnce) {
-    EXPECT_LE(Policy(milliseconds(0)).Due({.events = 1, .rows = 1, .bytes = 1, .since = kNow}, kNow, false),
+    EXPECT_LE(Policy(milliseconds(0)).Due({.records = 1, .rows = 1, .bytes = 1, .since = kNow}, kNow, false),
               kNow);
 }
 
 TEST(FlushPolicy, WithIntervalTheFirstChangeWaitsThatLong) {
     const FlushPolicy policy = Policy(milliseconds(500));
-    const Held held{.events = 1, .rows = 1, .bytes = 1, .since = kNow};
+    const Held held{.records = 1, .rows = 1, .bytes = 1, .since = kNow};
     EXPECT_EQ(policy.Due(held, kNow + milliseconds(100), false), kNow + milliseconds(500));
 }
 
 TEST(FlushPolicy, SizeOrPressureMakeItDueBeforeItsAge) {
     const FlushPolicy policy = Policy(milliseconds(500));
-    EXPECT_EQ(policy.Due({.events = 1, .rows = 1, .bytes = 1, .since = kNow}, kNow, true), kNow);
-    EXPECT_EQ(policy.Due({.events = 1, .rows = 1, .bytes = 2000, .since = kNow}, kNow, false), kNow);
+    EXPECT_EQ(policy.Due({.records = 1, .rows = 1, .bytes = 1, .since = kNow}, kNow, true), kNow);
+    EXPECT_EQ(policy.Due({.records = 1, .rows = 1, .bytes = 2000, .since = kNow}, kNow, false), kNow);
 }
 
 TEST(FlushPolicy, ShrinksBelowWhatWasRefusedAndGrowsBack) {
     FlushPolicy policy = Policy(milliseconds(0));
-    EXPECT_TRUE(policy.Shrink({.events = 40, .rows = 40, .bytes = 400, .since = kNow}));
+    EXPECT_TRUE(policy.Shrink({.records = 40, .rows = 40, .bytes = 400, .since = kNow}));
     EXPECT_EQ(policy.rows(), 20);
     EXPECT_EQ(policy.bytes(), 200);
     for (int i = 0; i < 16; ++i) {
@@ -84,12 +84,12 @@ TEST(FlushPolicy, ShrinksBelowWhatWasRefusedAndGrowsBack) {
 
 TEST(FlushPolicy, ASingleChangeCannotShrink) {
     FlushPolicy policy = Policy(milliseconds(0));
-    EXPECT_FALSE(policy.Shrink({.events = 1, .rows = 1, .bytes = 400, .since = kNow}));
+    EXPECT_FALSE(policy.Shrink({.records = 1, .rows = 1, .bytes = 400, .since = kNow}));
 }
 
 TEST(FlushPolicy, ManyChangesOfOneRowShrinkByBytes) {
     FlushPolicy policy = Policy(milliseconds(0));
-    EXPECT_TRUE(policy.Shrink({.events = 50, .rows = 1, .bytes = 500, .since = kNow}));
+    EXPECT_TRUE(policy.Shrink({.records = 50, .rows = 1, .bytes = 500, .since = kNow}));
     EXPECT_EQ(policy.rows(), 1);
     EXPECT_EQ(policy.bytes(), 250);
 }

@@ -49,6 +49,7 @@ class BatchFolder final {
     /// Nothing but rows of a first copy, each whole and under its own key, since the start or the last
     /// truncate.
     [[nodiscard]] bool only_copy() const { return only_copy_; }
+    [[nodiscard]] uint32_t generation() const { return generation_; }
     [[nodiscard]] bool truncated() const { return truncate_first_; }
 
     /// The batch of everything added since the last Seal, at least one event; rows in order of first

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "data-plane/codec/change_pack.h"
 #include "data-plane/codec/record_parts.h"
 
 namespace millrace::apply {
@@ -175,7 +176,12 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
 }
 
 std::optional<TimePoint> TableActor::Drain(TimePoint now) {
-    const absl::StatusOr<bool> drained = FoldWaiting(now, {});
+    const absl::StatusOr<bool> drained = half_folded_ ? absl::StatusOr<bool>(false) : FoldWaiting(now, {});
+    if (half_folded_) {
+        // Read again from the checkpoint, and applied up to the record that is broken in its middle.
+        Release();
+        return now;
+    }
     if (!drained.ok()) {
         return OnError(drained.status(), Stage::kRead, now);
     }
@@ -229,22 +235,20 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now, const std::stop_toke
             Drop(record);
             continue;
         }
-        absl::Status status = Decode(record);
-        if (status.ok() && folder_.MustFlush(decoded_.event)) {
+        const bool first = folder_.empty();
+        if (!first && record.offset == broken_at_) {
             return false;
         }
-        const bool first = folder_.empty();
-        if (status.ok()) {
-            status = folder_.Add(
-                decoded_.event,
-                {record.offset, static_cast<int64_t>(record.key.size() + record.value.size()), OwnerOf(record)});
-        }
-        if (!status.ok()) {
-            if (!folder_.empty()) {
+        const absl::StatusOr<bool> folded = FoldRecord(record);
+        if (!folded.ok()) {
+            if (!first) {
                 // What stands before the bad record is applied first.
                 return false;
             }
-            return base::Annotate(status, base::Concat(topic(), " at offset ", record.offset));
+            return base::Annotate(folded.status(), base::Concat(topic(), " at offset ", record.offset));
+        }
+        if (!*folded) {
+            return false;
         }
         if (first) {
             folding_since_ = now;
@@ -253,10 +257,46 @@ absl::StatusOr<bool> TableActor::FoldWaiting(TimePoint now, const std::stop_toke
             }
         }
         folded_cost_ += Inbox::CostOf(record);
+        ++folded_records_;
         record.owner.reset();
         ++work_at_;
     }
     return false;
+}
+
+absl::StatusOr<bool> TableActor::FoldRecord(const bus::Record& record) {
+    if (const std::string_view part = record.Header(codec::kPartHeader); !part.empty()) {
+        return codec::LoosePart(part);
+    }
+    const bool first = folder_.empty();
+    codec::PackReader changes(record.value);
+    std::string_view change;
+    bool begun = false;
+    absl::Status status;
+    while (status.ok() && changes.Next(change)) {
+        status = codec_->Decode(change, look_up_, decoded_);
+        if (status.ok() && !begun && folder_.MustFlush(decoded_.event)) {
+            return false;
+        }
+        if (status.ok()) {
+            // With the last change, and not before, the record's offset has been passed.
+            status = folder_.Add(decoded_.event, {record.offset, static_cast<int64_t>(change.size()), OwnerOf(record)});
+        }
+        begun = begun || status.ok();
+    }
+    status.Update(changes.status());
+    if (status.ok()) {
+        return true;
+    }
+    if (begun) {
+        // No checkpoint stands between the changes of one record, and what is folded of them cannot be taken back.
+        broken_at_ = record.offset;
+        half_folded_ = !first;
+        if (first) {
+            folder_.Reset(folder_.generation());
+        }
+    }
+    return status;
 }
 
 std::shared_ptr<const void> TableActor::OwnerOf(const bus::Record& record) const {
@@ -268,11 +308,16 @@ std::shared_ptr<const void> TableActor::OwnerOf(const bus::Record& record) const
         record.owner, decoded_.texts);
 }
 
-absl::Status TableActor::Decode(const bus::Record& record) {
+absl::Status TableActor::DecodeLast(const bus::Record& record) {
     if (const std::string_view part = record.Header(codec::kPartHeader); !part.empty()) {
         return codec::LoosePart(part);
     }
-    return codec_->Decode(record.value, look_up_, decoded_);
+    codec::PackReader changes(record.value);
+    std::string_view change;
+    while (changes.Next(change) && !changes.done()) {
+    }
+    RETURN_IF_ERROR(changes.status());
+    return codec_->Decode(change, look_up_, decoded_);
 }
 
 absl::StatusOr<sdk::SchemaPtr> TableActor::LookUp(uint64_t schema_id) {
@@ -293,6 +338,7 @@ std::optional<TimePoint> TableActor::SealAndApply(TimePoint now) {
     sealed_->refused = identity_.refused;
     sealed_->rewinds = std::exchange(rewind_, false);
     sealed_cost_ = std::exchange(folded_cost_, 0);
+    sealed_records_ = std::exchange(folded_records_, 0);
     return ApplySealed(now);
 }
 
@@ -323,7 +369,7 @@ absl::StatusOr<sdk::ApplyResult> TableActor::WriteSealed() {
 
 void TableActor::FoldAhead(const std::stop_token& written) {
     // What is looked for is looked for by steps alone: what they tell of it is told from the checkpoint.
-    while (!written.stop_requested() && !seeking_) {
+    while (!written.stop_requested() && !seeking_ && !half_folded_) {
         // What ends it here, a full batch or a record that cannot be read, is met again by the next step.
         if (const absl::StatusOr<bool> drained = FoldWaiting(clock_.Now(), written); !drained.ok() || !*drained) {
             return;
@@ -368,7 +414,7 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     Recovered();
     Enter(TableState::kLive);
     MILLRACE_FAILPOINT_QUIET("apply.before_commit_applied");
-    port_.CommitApplied(topic(), inbox_.MarkApplied(batch.events, sealed_cost_, batch.next_offset));
+    port_.CommitApplied(topic(), inbox_.MarkApplied(sealed_records_, sealed_cost_, batch.next_offset));
 }
 
 std::optional<TimePoint> TableActor::OnError(const absl::Status& status, Stage stage, TimePoint now) {
@@ -494,6 +540,8 @@ void TableActor::Release() {
     work_at_ = 0;
     folder_.Reset(0);
     folded_cost_ = 0;
+    folded_records_ = 0;
+    half_folded_ = false;
     sealed_.reset();
     seeking_ = false;
     seek_from_oldest_ = false;
@@ -511,7 +559,7 @@ void TableActor::Enter(TableState state) {
 
 Held TableActor::HeldNow() const {
     // Every record is kept until its batch is applied, also one that a later change of its row made obsolete.
-    return {folder_.events(), folder_.rows(), folder_.footprint() + folder_.events() * bus::kFetchedRecordOverhead,
+    return {folded_records_, folder_.rows(), folder_.footprint() + folded_records_ * bus::kFetchedRecordOverhead,
             folding_since_};
 }
 

@@ -120,8 +120,11 @@ class TableActor final : public WorkerPool::Job {
     bool PassesOver(const bus::Record& record);
     /// What keeps the cells of `decoded_` alive, decoded from `record`.
     [[nodiscard]] std::shared_ptr<const void> OwnerOf(const bus::Record& record) const;
-    /// Into `decoded_`.
-    absl::Status Decode(const bus::Record& record);
+    /// Folds every change of `record`; false when what is folded must be sealed before it. An error leaves the folder as it
+    /// was, or sets half_folded_.
+    absl::StatusOr<bool> FoldRecord(const bus::Record& record);
+    /// The record's last change, into `decoded_`.
+    absl::Status DecodeLast(const bus::Record& record);
     void Drop(bus::Record& record);
     void Subscribe();
     /// OutOfRange, reason OFFSET_GONE, when `record` is not the one that the checkpoint stands behind.
@@ -189,6 +192,12 @@ class TableActor final : public WorkerPool::Job {
     size_t work_at_ = 0;
     int64_t folded_cost_ = 0;
     int64_t sealed_cost_ = 0;
+    int64_t folded_records_ = 0;
+    int64_t sealed_records_ = 0;
+    /// The folder holds only some of the changes of one record, beside those of others: it must not be sealed.
+    bool half_folded_ = false;
+    /// The last record that was broken in its middle: a batch ends before it.
+    int64_t broken_at_ = -1;
     Held sealed_held_;
     TimePoint folding_since_;
     std::optional<sdk::Batch> sealed_;

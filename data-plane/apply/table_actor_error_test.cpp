@@ -178,6 +178,41 @@ TEST_F(TableActorTest, WhatStandsBeforeABadRecordIsApplied) {
     EXPECT_THAT(Facts().error, testing::HasSubstr("offset 3"));
 }
 
+TEST_F(TableActorTest, ARecordThatIsBrokenInItsMiddleIsNotAppliedInPart) {
+    // Without a key, so that a row that came twice would stand there twice.
+    const sdk::SchemaPtr schema = OrdersSchema(0, true);
+    Know(schema);
+    make_.Use(schema);
+    Start();
+    ProduceInserts(0, 2);
+    ProducePack({make_.Insert({"2", "new", kNull, kNull}), make_.Insert({"3", "new", kNull, kNull}), make_.Delete("2")});
+    ProduceInserts(4, 5);
+    EXPECT_EQ(Run(), std::nullopt);
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "APPEND_ONLY");
+    EXPECT_THAT(Facts().error, testing::HasSubstr("offset 2"));
+    EXPECT_EQ(Table().appended.size(), 2U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 2);
+    EXPECT_EQ(Facts().held_first_offset, 2);
+    EXPECT_EQ(Facts().held_next_offset, 3);
+    actor_->Kick();
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Table().appended.size(), 2U);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableActorTest, APackThatIsMalformedAtItsEndIsNotAppliedInPart) {
+    Start();
+    ProduceInserts(0, 1);
+    ProducePack({make_.Insert({"1", "new", kNull, kNull}), make_.Insert({"2", "new", kNull, kNull})});
+    bus_.log.back().value.pop_back();
+    EXPECT_EQ(Run(), std::nullopt);
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "BAD_RECORD");
+    EXPECT_EQ(Table().rows.size(), 1U);
+}
+
 TEST_F(TableActorTest, ASchemaThatCannotBeReadNowIsAskedForAgain) {
     Start();
     ProduceInserts(0, 3);

@@ -15,6 +15,7 @@
 #include "data-plane/apply/memory_destination.h"
 #include "data-plane/apply/sample_events.h"
 #include "data-plane/apply/table_actor.h"
+#include "data-plane/codec/change_pack.h"
 
 namespace millrace::apply {
 
@@ -147,6 +148,18 @@ class TableActorTest : public testing::Test {
         codec_->Encode(event, record.key, record.value);
         bus_.log.push_back(std::move(record));
         produced_.push_back({event.position, event.generation});
+    }
+    /// Several changes in one record.
+    void ProducePack(const std::vector<sdk::ChangeEvent>& events) {
+        StoredRecord record;
+        std::string key;
+        std::string value;
+        for (const sdk::ChangeEvent& event : events) {
+            codec_->Encode(event, key, value);
+            codec::AppendToPack(value, record.value);
+        }
+        bus_.log.push_back(std::move(record));
+        produced_.push_back({events.back().position, events.back().generation});
     }
     /// As another worker would have left it that has applied everything below `offset`.
     void MoveCheckpoint(MemoryTable& table, int64_t offset) {

@@ -43,6 +43,33 @@ TEST_F(TableActorTest, TakesOverReadsFromTheCheckpointAndApplies) {
         std::string::npos);
 }
 
+TEST_F(TableActorTest, ChangesThatShareARecordAreAppliedWithItsOffset) {
+    ProduceInserts(0, 2);
+    ProducePack({make_.Insert({"2", "new", kNull, kNull}), make_.Insert({"3", "new", kNull, kNull}),
+                 make_.Update({"2", "paid", kNull, kNull})});
+    ProduceInserts(4, 5);
+    Start();
+    EXPECT_EQ(Run(), std::nullopt);
+    EXPECT_EQ(Table().rows.size(), 5U);
+    EXPECT_EQ(Table().checkpoint.next_offset, 4);
+    EXPECT_THAT(bus_.committed, ElementsAre(4));
+    EXPECT_EQ(Facts().rows_applied, 6);
+    EXPECT_EQ(Facts().records_waiting, 0);
+    EXPECT_EQ(total_bytes_, 0);
+}
+
+TEST_F(TableActorTest, ACheckpointBehindARecordOfSeveralChangesIsFoundAgain) {
+    ProducePack({make_.Insert({"1", "new", kNull, kNull}), make_.Insert({"2", "new", kNull, kNull})});
+    Start();
+    Run();
+    Produce(make_.Insert({"3", "new", kNull, kNull}));
+    Start();
+    EXPECT_EQ(Run(), std::nullopt);
+    EXPECT_EQ(Facts().state, TableState::kLive);
+    EXPECT_EQ(Facts().rows_applied, 1) << "what the record holds is not applied again";
+    EXPECT_EQ(Table().rows.size(), 3U);
+}
+
 TEST_F(TableActorTest, DeadLettersAreAskedForAndShown) {
     ASSERT_TRUE(store_
                     .Transact(kTopic,

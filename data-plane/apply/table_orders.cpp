@@ -123,7 +123,7 @@ bool TableActor::PassesOver(const bus::Record& record) {
     if (!seeking_) {
         return false;
     }
-    const absl::Status status = Decode(record);
+    const absl::Status status = DecodeLast(record);
     if (!status.ok() || (decoded_.event.op != sdk::Op::kTruncate && decoded_.event.op != sdk::Op::kResync)) {
         return true;
     }
@@ -159,7 +159,7 @@ absl::Status TableActor::Prove(const bus::Record& record) {
             const absl::StatusOr<codec::RecordPart> part = codec::ParsePartHeader(header);
             proven = part.ok() && part->index == part->count;
         } else {
-            const absl::Status status = Decode(record);
+            const absl::Status status = DecodeLast(record);
             if (!status.ok() && !absl::IsDataLoss(status)) {
                 return status;
             }

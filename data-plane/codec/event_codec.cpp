@@ -16,6 +16,8 @@ class MillraceCodec final : public EventCodec {
         EncodeValue(event, value);
     }
 
+    [[nodiscard]] bool packs() const override { return true; }
+
     absl::Status Decode(std::string_view value, const SchemaLookup& schemas, DecodedEvent& into) override {
         return DecodeValue(value, schemas, into);
     }

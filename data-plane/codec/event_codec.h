@@ -36,6 +36,8 @@ class EventCodec {
     virtual ~EventCodec() = default;
     /// Appends the record's value to `value` and its key to `key` (both are cleared first and may be reused).
     virtual void Encode(const sdk::ChangeEvent& event, std::string& key, std::string& value) = 0;
+    /// Whether the values of several events may share a record (change_pack.h).
+    [[nodiscard]] virtual bool packs() const { return false; }
     /// The aside that stands before the event's record (see kAsideHeader); false when there is none, and nothing is
     /// written then.
     virtual bool EncodeAside(const sdk::ChangeEvent& /*event*/, std::string& /*key*/, std::string& /*value*/) {

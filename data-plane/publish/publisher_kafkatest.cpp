@@ -9,6 +9,7 @@
 #include "data-plane/bus/table_reader.h"
 #include "data-plane/bus/topic_admin.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/codec/change_pack.h"
 #include "data-plane/codec/record_parts.h"
 #include "data-plane/config/topic_name.h"
 #include "data-plane/publish/scripted_source.h"
@@ -102,13 +103,19 @@ class PublisherTest : public testing::Test {
                     value = joined;
                 }
                 EXPECT_TRUE(joiner.empty()) << "parts follow each other";
-                codec::DecodedEvent decoded;
-                EXPECT_TRUE(codec->Decode(value, schemas, decoded).ok());
                 json_ += value.starts_with('{') ? 1 : 0;
-                const sdk::ChangeEvent& change = decoded.event;
-                const sdk::RowView row = change.after.empty() ? change.before : change.after;
-                seen.push_back({change.op, change.position, change.generation,
-                                row.empty() ? "" : std::string(row[0].text())});
+                codec::PackReader changes(value);
+                std::string_view encoded;
+                while (changes.Next(encoded)) {
+                    codec::DecodedEvent decoded;
+                    EXPECT_TRUE(codec->Decode(encoded, schemas, decoded).ok());
+                    const sdk::ChangeEvent& change = decoded.event;
+                    const sdk::RowView row = change.after.empty() ? change.before : change.after;
+                    seen.push_back({change.op, change.position, change.generation,
+                                    row.empty() ? "" : std::string(row[0].text())});
+                }
+                EXPECT_TRUE(changes.status().ok());
+                ++records_;
             }
         }
         ADD_FAILURE() << "the end of " << topic << " was never reached";
@@ -134,6 +141,7 @@ class PublisherTest : public testing::Test {
     int parts_ = 0;
     /// Records of Debezium's form.
     size_t json_ = 0;
+    size_t records_ = 0;
     base::Metrics metrics_;
     config::KafkaConfig kafka_;
     config::PipelineConfig pipeline_;
@@ -259,6 +267,25 @@ TEST_F(PublisherTest, ALargeTransactionIsSplitAndResumedInItsMiddle) {
     EXPECT_EQ(Ids("a"), expected);
     for (const uint64_t acknowledged : database_.acknowledged()) {
         EXPECT_TRUE(acknowledged <= 1000 || acknowledged >= end) << "acknowledged inside a transaction";
+    }
+}
+
+TEST_F(PublisherTest, SmallChangesOfATableShareRecordsInTheirOrder) {
+    Run();
+    AwaitDurable(1000);
+    std::vector<Change> changes;
+    std::map<std::string, std::vector<std::string>> expected;
+    for (int i = 0; i < 2000; ++i) {
+        // Of two tables in turn, and now and then one that is too large to share a record.
+        const std::string table = i % 2 == 0 ? "a" : "b";
+        expected[table].push_back(std::to_string(i));
+        changes.push_back({.table = table, .id = expected[table].back(), .value = std::string(i % 500 == 7 ? 40'000 : 100, 'v')});
+    }
+    AwaitDurable(database_.Commit(std::move(changes)));
+    for (const auto& [table, ids] : expected) {
+        records_ = 0;
+        EXPECT_EQ(Ids(table), ids);
+        EXPECT_LT(records_, 20U);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "data-plane/publish/transaction_writer.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "data-plane/codec/change_pack.h"
 #include "data-plane/codec/record_parts.h"
 #include "data-plane/publish/error_policy.h"
 
@@ -17,6 +19,10 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr size_t kMiB = size_t{1} << 20U;
+/// Of all topics together: many tables that change a little must not hold memory for each.
+constexpr size_t kMaxPackedBytes = 8 * kMiB;
+/// Topics whose memory for packs is kept from transaction to transaction.
+constexpr size_t kKeptPacks = 64;
 
 size_t CellBytes(const sdk::ChangeEvent& event) {
     size_t bytes = 0;
@@ -48,6 +54,7 @@ TransactionWriter::TransactionWriter(bus::TransactionalProducer& producer,
       codec_(std::move(codec)),
       pending_(durable),
       durable_(std::move(durable)),
+      pack_bytes_(codec_->packs() ? std::min(codec::kMaxPackBytes, part_bytes) : 0),
       commits_(commits),
       commit_seconds_(commit_seconds) {}
 
@@ -83,7 +90,9 @@ absl::Status TransactionWriter::Write(const sdk::ChangeEvent& event, const std::
         return status;
     }
     // A transaction that has failed already may say so here: what broke it is another topic's record then.
-    Blame(producer_.failed_topic().empty() ? topic : producer_.failed_topic());
+    if (failed_topic_.empty()) {
+        Blame(producer_.failed_topic().empty() ? topic : producer_.failed_topic());
+    }
     return base::Annotate(status, "publishing " + event.schema->DisplayName());
 }
 
@@ -96,17 +105,82 @@ absl::Status TransactionWriter::Produce(const sdk::ChangeEvent& event, const std
     open_bytes_ += static_cast<int64_t>(key_.size() + value_.size());
 #ifdef MILLRACE_FAILPOINTS
     if (late_.topic.empty() && value_.size() <= part_bytes_ && MILLRACE_DEFECT("reorder-events", 100)) {
-        late_ = {topic, key_, value_};
+        late_ = {topic, event, key_, value_};
         return absl::OkStatus();
     }
 #endif
-    absl::Status status = ProduceValue(topic, event.commit_time_us / 1000);
+    absl::Status status = Place(event, topic);
 #ifdef MILLRACE_FAILPOINTS
     if (late_.topic == topic) {
-        status.Update(ProduceLate(event.commit_time_us / 1000));
+        status.Update(PlaceLate());
     }
 #endif
     return status;
+}
+
+absl::Status TransactionWriter::Place(const sdk::ChangeEvent& event, const std::string& topic) {
+    const int64_t timestamp_ms = event.commit_time_us / 1000;
+    if (pack_bytes_ == 0) {
+        return ProduceValue(topic, timestamp_ms);
+    }
+    Packs::value_type& slot = PackOf(topic);
+    Pack& pack = slot.second;
+    const bool alone = sdk::IsMarker(event.op) || value_.size() > pack_bytes_ / 2;
+    if (pack.changes > 0 &&
+        (alone || pack.schema_id != event.schema->id || pack.value.size() + value_.size() > pack_bytes_)) {
+        RETURN_IF_ERROR(Flush(slot));
+    }
+    if (alone) {
+        return ProduceValue(topic, timestamp_ms);
+    }
+    if (pack.changes++ == 0) {
+        pack.key = key_;
+        pack.schema_id = event.schema->id;
+        pack.timestamp_ms = timestamp_ms;
+    }
+    const size_t before = pack.value.size();
+    codec::AppendToPack(value_, pack.value);
+    packed_bytes_ += pack.value.size() - before;
+    return packed_bytes_ > kMaxPackedBytes ? FlushAll() : absl::OkStatus();
+}
+
+TransactionWriter::Packs::value_type& TransactionWriter::PackOf(const std::string& topic) {
+    if (last_pack_ == nullptr || last_pack_->first != topic) {
+        last_pack_ = &*packs_.try_emplace(topic).first;
+    }
+    return *last_pack_;
+}
+
+absl::Status TransactionWriter::Flush(Packs::value_type& slot) {
+    Pack& pack = slot.second;
+    if (pack.changes == 0) {
+        return absl::OkStatus();
+    }
+    std::string_view key;
+    std::string_view value = pack.value;
+    if (pack.changes == 1) {
+        key = pack.key;
+        codec::PackReader(pack.value).Next(value);
+    }
+    absl::Status status = producer_.Produce(slot.first, key, value, pack.timestamp_ms);
+    if (!status.ok()) {
+        Blame(producer_.failed_topic().empty() ? slot.first : producer_.failed_topic());
+    }
+    packed_bytes_ -= pack.value.size();
+    pack.value.clear();
+    pack.changes = 0;
+    return status;
+}
+
+absl::Status TransactionWriter::FlushAll() {
+    for (Packs::value_type& slot : packs_) {
+        RETURN_IF_ERROR(Flush(slot));
+    }
+    if (packs_.size() > kKeptPacks) {
+        packs_.clear();
+        last_pack_ = nullptr;
+    }
+    return absl::OkStatus();
 }
 
 absl::Status TransactionWriter::ProduceAside(const sdk::ChangeEvent& event, const std::string& topic) {
@@ -141,10 +215,14 @@ absl::Status TransactionWriter::ProduceValue(const std::string& topic, int64_t t
 }
 
 #ifdef MILLRACE_FAILPOINTS
-absl::Status TransactionWriter::ProduceLate(int64_t timestamp_ms) {
+absl::Status TransactionWriter::PlaceLate() {
     const LateRecord late = std::exchange(late_, {});
-    return late.topic.empty() ? absl::OkStatus()
-                              : producer_.Produce(late.topic, late.key, late.value, timestamp_ms);
+    if (late.topic.empty()) {
+        return absl::OkStatus();
+    }
+    key_ = late.key;
+    value_ = late.value;
+    return Place(late.event, late.topic);
 }
 #endif
 
@@ -157,8 +235,9 @@ absl::Status TransactionWriter::Commit() {
     MILLRACE_FAILPOINT("publish.before_position_record");
     RETURN_IF_ERROR(EnsureBegun());
 #ifdef MILLRACE_FAILPOINTS
-    RETURN_IF_ERROR(ProduceLate(0));
+    RETURN_IF_ERROR(PlaceLate());
 #endif
+    RETURN_IF_ERROR(FlushAll());
     const StreamPosition& position = MILLRACE_DEFECT("position-late", 1) ? durable_ : pending_;
     RETURN_IF_ERROR(producer_.Produce(topics_.control, kPositionKey, EncodePosition(position), 0));
     MILLRACE_FAILPOINT("publish.before_kafka_commit");

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "absl/status/status.h"
@@ -25,12 +26,13 @@ class TransactionWriter final {
         std::string schemas;
     };
 
-    /// A record's value beyond `part_bytes` is split.
+    /// A record's value beyond `part_bytes` is split; small ones of one table share a record where the codec allows it.
     TransactionWriter(bus::TransactionalProducer& producer, std::unique_ptr<codec::EventCodec> codec,
                       Topics topics, size_t part_bytes, StreamPosition durable, base::Counter& commits, base::Histogram& commit_seconds);
 
     /// Adds a change to the open transaction (begins one if none is open), its schema before it when this
-    /// session has not written that schema yet. All parts of a split record come into the same transaction.
+    /// session has not written that schema yet. All parts of a split record come into the same transaction. A small
+    /// change is not handed to Kafka until others of its table have filled its record, or Commit.
     /// InvalidArgument (RECORD_TOO_LARGE), which names the table: the record passes codec::kMaxRecordBytes;
     /// nothing of it was written.
     absl::Status Write(const sdk::ChangeEvent& event, const std::string& topic);
@@ -53,7 +55,22 @@ class TransactionWriter final {
     [[nodiscard]] std::chrono::steady_clock::time_point begun() const { return begun_; }
 
  private:
+    /// Changes of one topic that will be one record.
+    struct Pack final {
+        std::string value;
+        std::string key;
+        size_t changes = 0;
+        uint64_t schema_id = 0;
+        int64_t timestamp_ms = 0;
+    };
+    using Packs = std::unordered_map<std::string, Pack>;
+
     absl::Status EnsureBegun();
+    /// What is in key_ and value_, behind everything of its topic.
+    absl::Status Place(const sdk::ChangeEvent& event, const std::string& topic);
+    Packs::value_type& PackOf(const std::string& topic);
+    absl::Status Flush(Packs::value_type& pack);
+    absl::Status FlushAll();
     absl::Status Produce(const sdk::ChangeEvent& event, const std::string& topic);
     absl::Status ProduceAside(const sdk::ChangeEvent& event, const std::string& topic);
     /// `aside` is the value of that header; empty for the record itself.
@@ -67,6 +84,11 @@ class TransactionWriter final {
     StreamPosition pending_;
     StreamPosition durable_;
     std::unordered_set<uint64_t> written_schemas_;
+    const size_t pack_bytes_;
+    Packs packs_;
+    /// Where the last change went.
+    Packs::value_type* last_pack_ = nullptr;
+    size_t packed_bytes_ = 0;
     std::string key_;
     std::string value_;
     int64_t open_bytes_ = 0;
@@ -81,10 +103,11 @@ class TransactionWriter final {
     /// Of the defect "reorder-events": a record that waits until the next one of its topic has gone.
     struct LateRecord final {
         std::string topic;
+        sdk::ChangeEvent event;
         std::string key;
         std::string value;
     };
-    absl::Status ProduceLate(int64_t timestamp_ms);
+    absl::Status PlaceLate();
     LateRecord late_;
 #endif
 };

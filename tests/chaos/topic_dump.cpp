@@ -13,7 +13,9 @@
 #include "data-plane/bus/compacted_topic.h"
 #include "data-plane/bus/table_reader.h"
 #include "data-plane/bus/topic_admin.h"
+#include "data-plane/codec/change_pack.h"
 #include "data-plane/codec/event_codec.h"
+#include "data-plane/codec/event_encoder.h"
 #include "data-plane/codec/record_parts.h"
 #include "data-plane/config/topic_name.h"
 #include "millrace/v1/change_event.pb.h"
@@ -215,22 +217,34 @@ class Dump final {
     }
 
     absl::Status PrintChange(const std::string& topic, const bus::Record& record) {
-        const absl::Status status = codec_->Decode(
-            record.value, [this](uint64_t id) { return Schema(id); }, decoded_);
-        if (!status.ok()) {
-            return absl::Status(status.code(), topic + " offset " + std::to_string(record.offset) + ": " +
-                                                   std::string(status.message()));
+        codec::PackReader changes(record.value);
+        std::string_view change;
+        absl::Status status;
+        for (int index = 0; status.ok() && changes.Next(change); ++index) {
+            status = codec_->Decode(change, [this](uint64_t id) { return Schema(id); }, decoded_);
+            if (status.ok()) {
+                PrintEvent(topic, record.offset, index);
+            }
         }
+        status.Update(changes.status());
+        return status.ok() ? status
+                           : absl::Status(status.code(), topic + " offset " + std::to_string(record.offset) + ": " +
+                                                             std::string(status.message()));
+    }
+
+    // `index`: among the changes of one record.
+    void PrintEvent(const std::string& topic, int64_t offset, int index) const {
         const sdk::ChangeEvent& event = decoded_.event;
+        std::string key;
+        codec::EncodeEventKey(event, key);
         std::printf(
-            R"({"topic":"%s","offset":%lld,"op":"%s","commit_lsn":%llu,"seq":%llu,"generation":%u,"xid":%u,)"
+            R"({"topic":"%s","offset":%lld,"index":%d,"op":"%s","commit_lsn":%llu,"seq":%llu,"generation":%u,"xid":%u,)"
             R"("key":"%s"})"
             "\n",
-            topic.c_str(), static_cast<long long>(record.offset), std::string(Name(event.op)).c_str(),
+            topic.c_str(), static_cast<long long>(offset), index, std::string(Name(event.op)).c_str(),
             static_cast<unsigned long long>(event.position.commit),
             static_cast<unsigned long long>(event.position.seq), event.generation, event.xid,
-            ShownKey(record.key).c_str());
-        return absl::OkStatus();
+            ShownKey(key).c_str());
     }
 
     absl::StatusOr<sdk::SchemaPtr> Schema(uint64_t id) {

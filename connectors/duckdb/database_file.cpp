@@ -19,6 +19,8 @@ namespace millrace::duckdb {
 namespace {
 
 constexpr std::chrono::milliseconds kLockPoll{5};
+/// DuckDB's own default.
+constexpr int kClearingTasks = 100;
 
 std::string Quoted(std::string_view text) {
     std::string quoted = "'";
@@ -247,7 +249,20 @@ void DatabaseFile::CloseNow(std::unique_lock<std::mutex>& lock) {
     changed_.notify_all();
 }
 
+bool DatabaseFile::ClearingIsDue() const {
+    return merged_rows_ > 0 && (merged_rows_ >= policy_.clear_rows || !cleared_at_ || Clock::now() >= *cleared_at_ + policy_.clear_every);
+}
+
 void DatabaseFile::Close(bool broken) {
+    if (!broken) {
+        const bool clear = ClearingIsDue();
+        // Where a DuckDB does not know the setting, each closing clears.
+        (void)control_->Execute(base::Concat("SET GLOBAL max_vacuum_tasks = ", clear ? kClearingTasks : 0));
+        if (clear) {
+            merged_rows_ = 0;
+            cleared_at_ = Clock::now();
+        }
+    }
     const bool detached = !broken && control_->Execute(base::Concat("DETACH ", kCatalog)).ok();
     if (detached && weak_from_this().use_count() > 1) {
         return;

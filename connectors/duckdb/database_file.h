@@ -3,12 +3,14 @@
 /// (session.h).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -25,13 +27,18 @@ struct LeasePolicy final {
     /// The file is closed when nobody uses it any more, and at the latest this long after it was opened: from
     /// then on new leases wait until those that are out have come back. Each closing makes DuckDB write what is
     /// new into the file, and its last row group once more: under load that costs more than the rows themselves.
-    std::chrono::milliseconds open_for{600};
+    std::chrono::milliseconds open_for{300};
     /// How long it is kept for the next user when nobody uses it.
     std::chrono::milliseconds linger{20};
     /// How long it stays closed then.
     std::chrono::milliseconds gap{60};
     /// How long an opening waits for a lock of another process before it is an error.
     std::chrono::milliseconds lock_wait{2000};
+    /// Rows that were replaced or deleted stay in the file, with those around them, until a closing clears them away.
+    /// That costs more than all else of a closing, in memory too, so that not each does it: one does once so many rows were
+    /// merged, or so much time has passed, since the last that did; none where rows were only appended.
+    int64_t clear_rows = 200'000;
+    std::chrono::milliseconds clear_every{60'000};
 };
 
 /// Thread-safe. A file must be open at most once in a process (its lock is the process's): get it from
@@ -53,6 +60,8 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
         Lease& operator=(const Lease&) = delete;
         [[nodiscard]] Connection& connection() const { return *connection_; }
         [[nodiscard]] bool has_json() const { return has_json_; }
+        /// So many rows may take the place of others.
+        void NoteMerged(int64_t rows) { file_->merged_rows_ += rows; }
 
      private:
         friend class DatabaseFile;
@@ -90,6 +99,7 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     void Release(bool broken);
     void CloseNow(std::unique_lock<std::mutex>& lock);
     void Close(bool broken);
+    [[nodiscard]] bool ClearingIsDue() const;
     /// Closes what is kept for nobody; the closing thread's.
     void CloseWhenDue(const std::stop_token& stopped);
 
@@ -110,6 +120,8 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     Clock::time_point open_until_{};
     Clock::time_point closed_at_{};
     Clock::time_point released_at_{};
+    std::atomic<int64_t> merged_rows_{0};
+    std::optional<Clock::time_point> cleared_at_;
 
     /// Only touched in states kOpening and kClosing, by the thread that set the state; read-only in kOpen.
     std::unique_ptr<Engine> engine_;

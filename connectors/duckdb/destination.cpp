@@ -148,7 +148,7 @@ absl::StatusOr<std::unique_ptr<sdk::TableWriter>> DuckDbDestination::OpenTable(c
 }
 
 sdk::FlushDefaults DuckDbDestination::flush_defaults() const {
-    return {.rows = 200'000, .bytes = base::ByteCount::MiB(16), .interval = std::chrono::milliseconds(200)};
+    return {.rows = 200'000, .bytes = base::ByteCount::MiB(8), .interval = std::chrono::milliseconds(200)};
 }
 
 absl::Status DuckDbDestination::Remove(const std::string& pipeline_uid) {

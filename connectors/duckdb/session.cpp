@@ -71,6 +71,9 @@ absl::StatusOr<std::vector<sql::SqlSession::Row>> DuckDbSession::Query(const std
 
 absl::StatusOr<int64_t> DuckDbSession::Load(const sql::LoadTable& table, const sdk::Batch& batch) {
     auto rows = LoadRows(lease_->connection(), table, batch);
+    if (table.temporary()) {
+        lease_->NoteMerged(static_cast<int64_t>(batch.rows.size()));
+    }
     if (base::ReasonOf(rows.status()) != "VALUE_REJECTED" || !base::RemedyOf(rows.status()).empty()) {
         return rows;
     }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <random>
@@ -73,6 +74,49 @@ TEST(DuckDbSharing, NamesTheStrangerAndRecovers) {
     ASSERT_TRUE(writer->TakeOver().ok());
     ASSERT_TRUE(writer->Apply(Turn(Orders("orders"), 1, 3)).ok());
     EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) FROM shop.orders"), "3");
+}
+
+// Some rows of every stretch of the table, so that DuckDB can drop none of them whole.
+sdk::Batch Scattered(const sdk::SchemaPtr& schema, int64_t turn, int rows) {
+    std::minstd_rand random(static_cast<uint32_t>(turn));
+    BatchBuilder builder(schema);
+    for (int i = 0; i < rows; ++i) {
+        if (turn == 1 || random() % 10 < 3) {
+            builder.Full({std::to_string(i), std::to_string(turn), base::Concat("some text of row ", random())});
+        }
+    }
+    return builder.Build(turn - 1, turn);
+}
+
+// Bytes of the file once many of its rows have been replaced `turns` times, with a closing after each.
+uintmax_t SizeAfterTurns(int64_t clear_rows, int turns, int rows) {
+    const TestFolder folder;
+    LeasePolicy policy;
+    policy.linger = milliseconds(0);
+    policy.gap = milliseconds(0);
+    policy.clear_rows = clear_rows;
+    {
+        DatabaseFiles files(policy);
+        const auto destination = MakeTestDestination(files, folder.File());
+        const auto writer = *destination->OpenTable({"shop", "orders"}, TestStream());
+        EXPECT_TRUE(writer->TakeOver().ok());
+        const sdk::SchemaPtr schema = Orders("orders");
+        for (int turn = 1; turn <= turns; ++turn) {
+            EXPECT_TRUE(writer->Apply(Scattered(schema, turn, rows)).ok());
+            files.Get(folder.File(), {})->AwaitClosed();
+        }
+    }
+    EXPECT_EQ(QueryElsewhere(folder.File(), "SELECT count(*) || ' ' || max(v) FROM shop.orders"),
+              base::Concat(rows, " ", turns));
+    return std::filesystem::file_size(folder.File());
+}
+
+TEST(DuckDbSharing, RowsThatWereReplacedAreClearedAwayNowAndThen) {
+    constexpr int kTurns = 30;
+    constexpr int kRows = 10'000;
+    const uintmax_t now_and_then = SizeAfterTurns(kRows, kTurns, kRows);
+    const uintmax_t once = SizeAfterTurns(1000 * kRows, kTurns, kRows);
+    EXPECT_LT(now_and_then, once * 2 / 3) << "and not at the first closing alone";
 }
 
 TEST(DuckDbSharing, WaitsForAShortReader) {

@@ -33,7 +33,7 @@ KafkaProperties Defaults() {
         {"fetch.error.backoff.ms", "20"},
         {"fetch.message.max.bytes", "2097152"},
         {"fetch.max.bytes", "8388608"},
-        {"queued.max.messages.kbytes", "24576"},
+        {"queued.max.messages.kbytes", "16384"},
         {"queued.min.messages", "1000000"},
         {"topic.metadata.propagation.max.ms", "10000"},
     };

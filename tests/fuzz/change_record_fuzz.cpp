@@ -1,8 +1,11 @@
 // Change records of any bytes; one that can be read is the same after it was written and read again.
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/status.h"
+#include "data-plane/codec/change_pack.h"
 #include "data-plane/codec/event_codec.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/same_rows.h"
@@ -28,11 +31,27 @@ absl::StatusOr<sdk::SchemaPtr> SchemaOf(uint64_t id) {
     return schema;
 }
 
+std::vector<std::string_view> ReadPack(std::string_view value) {
+    codec::PackReader reader(value);
+    std::vector<std::string_view> changes;
+    std::string_view change;
+    while (reader.Next(change)) {
+        changes.push_back(change);
+    }
+    return changes;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const auto codec = codec::MakeMillraceCodec();
     const std::string bytes(reinterpret_cast<const char*>(data), size);
+    const std::vector<std::string_view> changes = ReadPack(bytes);
+    std::string again;
+    for (const std::string_view change : changes) {
+        codec::AppendToPack(change, again);
+    }
+    fuzz::Require(ReadPack(again) == changes || changes.empty(), "the changes of a pack are the same after writing and reading");
     codec::DecodedEvent first;
     if (!codec->Decode(bytes, SchemaOf, first).ok()) {
         return 0;

@@ -209,6 +209,25 @@ TEST_F(DestinationTypes, AnAppendBatchWhoseRowsStandThereIsMerged) {
               "new 9, newest 1486, old 5");
 }
 
+TEST_F(DestinationTypes, FreshRowsThatStandThereAfterAllAreMerged) {
+    const auto schema = MakeSchema("freshly", {MakeColumn("id", "integer", 1), MakeColumn("v", "text")});
+    const auto writer = OpenWriter(*destination_, *schema);
+    ASSERT_TRUE(writer->Apply(BatchBuilder(schema).Full({"7", "old"}).Full({"2000", "old"}).Build(0, 2)).ok());
+    BatchBuilder batch(schema);
+    for (int i = 0; i < 1000; ++i) {
+        batch.Full({std::to_string(i), "new"});
+    }
+    batch.Full({"2000", "new"});
+    sdk::Batch built = batch.Build(2, 1003);
+    for (size_t i = 0; i < 1000; ++i) {
+        built.rows[i].fresh = true;
+    }
+    const auto result = writer->Apply(built);
+    ASSERT_TRUE(result.ok()) << base::Describe(result.status());
+    EXPECT_TRUE(result->merged_instead);
+    EXPECT_EQ(database_.Query("SELECT count(*), min(v), max(v) FROM shop.freshly")[0], (std::vector<std::optional<std::string>>{"1001", "new", "new"}));
+}
+
 TEST_F(DestinationTypes, AValueThatIsRefusedInBinaryFormIsToldLikeAnyOther) {
     const auto schema = MakeSchema("refused", {MakeColumn("id", "integer", 1), MakeColumn("v", "character varying(5)")});
     const auto writer = OpenWriter(*destination_, *schema);

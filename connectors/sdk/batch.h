@@ -24,6 +24,9 @@ struct BatchRow final {
     Kind kind = Kind::kFull;
     /// Index into `source_keys` when unchanged cells come from another key (key move), else -1.
     int source_key = -1;
+    /// A full row of a first copy under whose key nothing stands at the destination: it may be appended without a merge; a writer may
+    /// as well merge it.
+    bool fresh = false;
     /// Of the last change that was folded into the row.
     Position position = {};
 };
@@ -85,6 +88,9 @@ struct Batch final {
         return RowView(cells).subspan(i * n, n);
     }
     [[nodiscard]] bool HasUnchanged(size_t column) const;
+    /// Of the rows that may be appended (`fresh`), or of the others; only what writing rows needs. Its cells live as long as
+    /// those of this batch.
+    [[nodiscard]] Batch Part(bool fresh_rows) const;
 };
 
 }  // namespace millrace::sdk

@@ -11,6 +11,11 @@ namespace millrace::apply {
 
 namespace {
 
+/// After so many the copy is believed to have ended; a table that is loaded slower than it changes is merged.
+constexpr int64_t kChangesAfterLoading = 10'000;
+/// About 20 MB of hashes.
+constexpr size_t kMostChangedKeys = 1'000'000;
+
 using base::MakeError;
 using sdk::Cell;
 using sdk::Op;
@@ -28,9 +33,17 @@ bool HasUnchanged(RowView row) {
 
 }  // namespace
 
-void BatchFolder::Reset(uint32_t generation) {
+void BatchFolder::Reset(uint32_t generation, bool empty_target) {
     Clear();
     generation_ = generation;
+    EndLoading();
+    loading_ = empty_target;
+}
+
+void BatchFolder::EndLoading() {
+    loading_ = false;
+    changed_ = {};
+    changes_in_row_ = 0;
 }
 
 bool BatchFolder::MustFlush(const sdk::ChangeEvent& event) const {
@@ -140,14 +153,22 @@ void BatchFolder::Fold(const sdk::ChangeEvent& event, RowView after) {
     }
     if (event.op == Op::kDelete) {
         MarkGone(Row(event.before));
+        NoteChanged();
         return;
     }
     const bool move =
         event.op == Op::kUpdate && !event.before.empty() && !index_->SameKey(event.before, after);
     // Both rows are made before their cells are looked at: making one moves the memory of the others.
     const uint32_t from = move ? Row(event.before) : KeyIndex::kNone;
+    if (move) {
+        NoteChanged();
+    }
     const uint32_t to = Row(after);
-    if (rows_[to].known != Known::kNothing || HasUnchanged(after)) {
+    if (event.op != Op::kRead) {
+        NoteChanged();
+    }
+    const bool was_known = rows_[to].known != Known::kNothing;
+    if (was_known || HasUnchanged(after)) {
         only_copy_ = false;
     }
     if (move) {
@@ -155,12 +176,31 @@ void BatchFolder::Fold(const sdk::ChangeEvent& event, RowView after) {
     } else {
         Update(to, after, event.before);
     }
+    if (event.op == Op::kRead) {
+        NoteRead(to, was_known);
+    }
+}
+
+void BatchFolder::NoteChanged() {
+    if (!loading_) {
+        return;
+    }
+    changed_.insert(hash_);
+    if (++changes_in_row_ >= kChangesAfterLoading || changed_.size() >= kMostChangedKeys) {
+        EndLoading();
+    }
+}
+
+void BatchFolder::NoteRead(uint32_t row, bool was_known) {
+    changes_in_row_ = 0;
+    rows_[row].fresh = loading_ && !was_known && rows_[row].known == Known::kFull && !changed_.contains(hash_);
 }
 
 void BatchFolder::TakeMarker(Op op) {
     if (op == Op::kResync) {
         resync_begins_ = true;
         only_copy_ = false;  // of the rows that come, many stand at the destination
+        EndLoading();
     } else if (op == Op::kResyncEnd) {
         resync_ends_ = true;
     } else if (op == Op::kResyncCancel) {
@@ -185,6 +225,8 @@ void BatchFolder::Truncate() {
     }
     truncate_first_ = true;
     only_copy_ = true;
+    EndLoading();
+    loading_ = true;
 }
 
 void BatchFolder::Append(RowView after) {
@@ -194,6 +236,7 @@ void BatchFolder::Append(RowView after) {
 
 uint32_t BatchFolder::Row(RowView key) {
     const uint64_t hash = index_->Hash(key);
+    hash_ = hash;
     uint32_t row = index_->Find(hash, key, cells_, width_);
     if (row != KeyIndex::kNone) {
         return row;
@@ -319,7 +362,7 @@ sdk::Batch BatchFolder::Seal(bool append_copy) {
         const Kind kind = row.known == Known::kFull      ? Kind::kFull
                           : row.known == Known::kPartial ? Kind::kPartial
                                                          : Kind::kGone;
-        batch.rows.push_back({kind, row.source_key, row.position});
+        batch.rows.push_back({kind, row.source_key, row.fresh, row.position});
     }
     batch.cells = std::move(cells_);
     batch.source_keys = std::move(source_keys_);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "connectors/sdk/batch.h"
 #include "data-plane/apply/key_index.h"
@@ -26,8 +27,11 @@ struct RecordOrigin final {
 /// truncate forgets everything before it. One thread.
 class BatchFolder final {
  public:
-    /// Forgets everything; events of a generation below `generation` are refused from now on.
-    void Reset(uint32_t generation);
+    /// Forgets everything; events of a generation below `generation` are refused from now on. `empty_target`: nothing stands at
+    /// the destination.
+    void Reset(uint32_t generation, bool empty_target = false);
+    /// Rows stand at the destination that did not come through here: no more of them are fresh, until the next truncate.
+    void EndLoading();
 
     /// True when `event` cannot share a batch with the events held, for another schema or because a resync begins: Seal first,
     /// then Add.
@@ -68,6 +72,7 @@ class BatchFolder final {
         /// Index into source_keys_ when unchanged cells come from another key, else -1.
         int source_key = -1;
         sdk::Position position = {};
+        bool fresh = false;
     };
 
     absl::Status Check(const sdk::ChangeEvent& event);
@@ -81,6 +86,9 @@ class BatchFolder final {
     void Append(sdk::RowView after);
     void Update(uint32_t row, sdk::RowView after, sdk::RowView before);
     void Move(uint32_t from, uint32_t to, sdk::RowView after, sdk::RowView before);
+    /// The key that was looked up last is one of a change: a copied row that comes for it later is merged.
+    void NoteChanged();
+    void NoteRead(uint32_t row, bool was_known);
     void MarkGone(uint32_t row);
     /// What the row is once `after` has been laid over `state`; writes its cells to scratch_.
     Known Overlay(Known state, const sdk::Cell* old_cells, sdk::RowView after, sdk::RowView before);
@@ -105,6 +113,14 @@ class BatchFolder final {
     std::vector<sdk::Cell> scratch_;
     /// Of the event that is being folded.
     sdk::Position now_;
+    uint64_t hash_ = 0;
+
+    /// The target was empty, and `changed_` has the hash of every key that a change has come for since. Two keys of one hash
+    /// only cost a merge.
+    bool loading_ = false;
+    absl::flat_hash_set<uint64_t> changed_;
+    /// Changes in a row without a copied row between them.
+    int64_t changes_in_row_ = 0;
 
     bool truncate_first_ = false;
     bool resync_begins_ = false;

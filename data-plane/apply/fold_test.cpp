@@ -296,6 +296,56 @@ TEST_F(Fold, BrokenEventsAreDataLossAndChangeNothing) {
     make_.Use(OrdersSchema(0, true));
     EXPECT_EQ(reason_of(make_.Update({"1", "a", "b", "c"})), "APPEND_ONLY");
 }
+// Which rows of a copy may be appended while their table changes.
+
+std::vector<std::string> Fresh(const sdk::Batch& batch) {
+    std::vector<std::string> keys;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+        if (batch.rows[i].fresh) {
+            keys.push_back(Show(batch.Row(i)[0]));
+        }
+    }
+    return keys;
+}
+TEST_F(Fold, CopiedRowsAreFreshUnlessAChangeOfTheirKeyCame) {
+    folder_.Reset(1, true);
+    FoldAll({make_.Update({"5", "a", "b", "c"}), make_.Delete("6"), make_.Move("7", {"8", "a", "b", "c"})});
+    const sdk::Batch batch = FoldAll({make_.Read({"4", "a", "b", "c"}), make_.Read({"5", "a", "b", "c"}), make_.Read({"6", "a", "b", "c"}),
+                                      make_.Read({"7", "a", "b", "c"}), make_.Read({"8", "a", "b", "c"}), make_.Read({"9", "a", "b", "c"}),
+                                      make_.Insert({"10", "a", "b", "c"}), make_.Read({"11", "a", "b", "~"})});
+    EXPECT_THAT(Fresh(batch), ElementsAre("4", "9"));
+}
+TEST_F(Fold, ACopiedRowThatChangesInItsBatchIsNotFreshAnyMore) {
+    folder_.Reset(1, true);
+    EXPECT_THAT(Fresh(FoldAll({make_.Read({"1", "a", "b", "c"}), make_.Read({"2", "a", "b", "c"}), make_.Read({"3", "a", "b", "c"}), make_.Read({"4", "a", "b", "c"}),
+                               make_.Update({"1", "A", "b", "~"}), make_.Delete("2"), make_.Move("3", {"30", "a", "b", "c"})})),
+                ElementsAre("4"));
+    EXPECT_THAT(Fresh(FoldAll({make_.Read({"1", "a", "b", "c"}), make_.Read({"5", "a", "b", "c"}), make_.Read({"5", "a", "b", "c"})})), ElementsAre())
+        << "a row that comes twice, too";
+}
+TEST_F(Fold, NothingIsFreshBesideRowsThatStandThere) {
+    folder_.Reset(1, false);
+    EXPECT_THAT(Fresh(FoldAll({make_.Read({"1", "a", "b", "c"})})), ElementsAre());
+    EXPECT_THAT(Fresh(FoldAll({make_.Truncate(), make_.Update({"1", "a", "b", "c"}), make_.Read({"1", "a", "b", "c"}), make_.Read({"2", "a", "b", "c"})})),
+                ElementsAre("2"));
+    EXPECT_THAT(Fresh(FoldAll({make_.Mark(sdk::Op::kResync), make_.Read({"3", "a", "b", "c"})})), ElementsAre());
+    folder_.Reset(1, true);
+    folder_.EndLoading();
+    EXPECT_THAT(Fresh(FoldAll({make_.Read({"4", "a", "b", "c"})})), ElementsAre());
+}
+TEST_F(Fold, LoadingEndsAfterManyChangesWithoutACopiedRow) {
+    folder_.Reset(1, true);
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 9'000; ++i) {
+            ASSERT_TRUE(Add(make_.Update({std::to_string(i), "a", "b", "c"})).ok());
+        }
+        EXPECT_THAT(Fresh(FoldAll({make_.Read({std::to_string(10'000 + round), "a", "b", "c"})})), testing::SizeIs(1));
+    }
+    for (int i = 0; i < 10'000; ++i) {
+        ASSERT_TRUE(Add(make_.Update({std::to_string(i), "a", "b", "c"})).ok());
+    }
+    EXPECT_THAT(Fresh(FoldAll({make_.Read({"20000", "a", "b", "c"})})), ElementsAre());
+}
 TEST_F(Fold, GenerationOfTheCheckpointIsTheLowest) {
     folder_.Reset(5);
     make_.set_generation(4);

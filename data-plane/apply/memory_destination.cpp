@@ -172,6 +172,11 @@ absl::StatusOr<sdk::ApplyResult> ApplyRows(const sdk::Batch& batch, MemoryTable&
     if (batch.resync_begins) {
         table.seen.emplace();
     }
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+        if (batch.rows[i].fresh && (batch.rows[i].kind != sdk::BatchRow::Kind::kFull || table.rows.contains(KeyOf(*batch.schema, batch.Row(i))))) {
+            return Contract("a row that is said to be fresh stands there, or is not full");
+        }
+    }
     std::vector<std::pair<Key, MemoryRow>> staged;
     for (size_t i = 0; i < batch.rows.size(); ++i) {
         if (batch.rows[i].kind != sdk::BatchRow::Kind::kGone) {

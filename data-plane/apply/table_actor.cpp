@@ -162,7 +162,7 @@ std::optional<TimePoint> TableActor::TakeOver(TimePoint now) {
     checkpoint_generation_ = checkpoint->generation;
     checkpoint_schema_ = checkpoint->schema_id;
     BeginSkip(checkpoint->next_offset);
-    folder_.Reset(checkpoint->generation);
+    folder_.Reset(checkpoint->generation, checkpoint->next_offset == 0);
     only_copy_so_far_ = checkpoint->next_offset == 0;
     if (failed_stage_ == Stage::kTakeOver) {
         Recovered();
@@ -384,6 +384,10 @@ void TableActor::OnApplied(const sdk::ApplyResult& result, TimePoint began) {
     checkpoint_offset_ = batch.next_offset;
     checkpoint_schema_ = batch.schema->id;
     only_copy_so_far_ = sealed_only_copy_ && !result.merged_instead;
+    if (result.merged_instead) {
+        base::LogWarning("rows that were to be appended stood at the destination already; they were merged", {{"topic", topic()}});
+        folder_.EndLoading();
+    }
     policy_.Applied();
     fenced_ = 0;
     const double took = std::chrono::duration<double>(clock_.Now() - began).count();

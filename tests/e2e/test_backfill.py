@@ -463,6 +463,22 @@ def test_chosen_rows_are_not_doubled_where_no_key_is_kept(millrace):
     assert millrace.rows("source", name, query.format("")) == millrace.duckdb_rows(file, query.format("public."))
 
 
+def test_a_copy_into_a_file_whose_rows_change_meanwhile(millrace):
+    """There no key would refuse a row that stands there already: rows that are appended must be those that cannot."""
+    name, rows, file = "churned", 40_000, millrace.folder / "churned.duckdb"
+    millrace.create_database("source", name)
+    millrace.sql("source", name, "CREATE TABLE items (id bigint PRIMARY KEY, v int NOT NULL, big text)")
+    millrace.sql("source", name, f"INSERT INTO items SELECT g, 0, md5(g::text) FROM generate_series(1, {rows}) g")
+    writer = Writer(millrace, name, rows)
+    writer.start()
+    millrace.apply(name, millrace.url("source", name), f"duckdb://{file}", "backfill: {chunk_rows: 2000, rows_per_second: 12000}")
+    eventually(lambda: millrace.status(name)["tables"] and millrace.status(name)["tables"][0]["state"] == "live" and backfill(millrace, name) is None, 60, "copied")
+    writer.stop()
+    millrace.wait(name)
+    query = "SELECT id, v, big FROM {}items"
+    assert millrace.rows("source", name, query.format("")) == millrace.duckdb_rows(file, query.format("public."))
+
+
 def test_a_choice_that_cannot_be_read_is_given_up(millrace):
     name = "misfit"
     make_table(millrace, name, 3000)

@@ -24,6 +24,8 @@ namespace {
 
 // Above this a script of literals costs the server more than a stage does.
 constexpr size_t kInlineBytes = 64 * 1024;
+/// Fewer rows to append are merged with the others: a load of its own would cost more.
+constexpr int64_t kAppendedApart = 200;
 constexpr int64_t kReplayLetters = 500;
 constexpr int kConflictTries = 5;
 constexpr std::chrono::milliseconds kConflictPause{10};
@@ -32,10 +34,15 @@ absl::Status Run(SqlSession& session, const std::string& sql) {
     return session.Execute(sql).status();
 }
 
+int64_t FreshRows(const sdk::Batch& batch) {
+    return std::ranges::count_if(batch.rows, [](const sdk::BatchRow& row) { return row.fresh; });
+}
+
 // Rows that a copy appends may stand there after all: somebody has written them.
 bool StandsThere(const sdk::Batch& batch, const absl::Status& status) {
     const std::string reason = base::ReasonOf(status);
-    return batch.append && !batch.schema->append_only && (reason == "KEY_CONFLICT" || reason == "CONSTRAINT");
+    const bool appends = (batch.append && !batch.schema->append_only) || FreshRows(batch) > 0;
+    return appends && (reason == "KEY_CONFLICT" || reason == "CONSTRAINT");
 }
 
 // Somebody may have altered the table since this writer looked at it; and a refused value of a script of
@@ -477,12 +484,27 @@ absl::Status MergeWriter::WriteRows(SqlSession& session, const sdk::Batch& batch
     if (batch.append || batch.schema->append_only) {
         return session.Load(sql.Target(), batch).status();
     }
+    if (care == Care::kQuick && !prepared_->resyncing && FreshRows(batch) >= kAppendedApart) {
+        return WriteApart(session, sql, batch, result);
+    }
     if (care == Care::kQuick && profile.unchanged.empty() && batch.rows.size() <= dialect_.InlineRows() &&
         profile.bytes <= kInlineBytes) {
         const std::string script = sql.Inline(batch, !batch.truncate_first);
         return script.empty() ? absl::OkStatus() : Run(session, script);
     }
     return MergeStaged(session, sql, batch, profile, result);
+}
+
+absl::Status MergeWriter::WriteApart(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch,
+                                     sdk::ApplyResult& result) {
+    // What is deleted goes first: an index that somebody has put on the table may know both rows.
+    sdk::Batch others = batch.Part(false);
+    others.truncate_first = batch.truncate_first;
+    if (!others.rows.empty()) {
+        ASSIGN_OR_RETURN(const BatchProfile profile, ProfileBatch(others));
+        RETURN_IF_ERROR(MergeStaged(session, sql, others, profile, result));
+    }
+    return session.Load(sql.Target(), batch.Part(true)).status();
 }
 
 absl::Status MergeWriter::WriteSorted(SqlSession& session, const sdk::Batch& batch,

@@ -71,6 +71,8 @@ class MergeWriter final : public sdk::TableWriter {
     absl::Status Evolve(SqlSession& session, const sdk::Batch& batch, const WantedTable& wanted);
     absl::Status WriteRows(SqlSession& session, const sdk::Batch& batch, const BatchProfile& profile,
                            Care care, sdk::ApplyResult& result);
+    /// Merges the rows that may stand there, and appends the others.
+    absl::Status WriteApart(SqlSession& session, const MergeSql& sql, const sdk::Batch& batch, sdk::ApplyResult& result);
     /// Writes the batch without the values that the destination refuses, and those as batch.refused says.
     absl::Status WriteSorted(SqlSession& session, const sdk::Batch& batch, sdk::ApplyResult& result);
     absl::Status ChangeToText(SqlSession& session, const sdk::Batch& batch,

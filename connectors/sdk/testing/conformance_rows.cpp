@@ -68,6 +68,34 @@ TEST_P(DestinationConformance, UpdatesReplaceTheWholeRow) {
     EXPECT_EQ(ReadRows(*schema), (Rows{{"1", "A", std::nullopt, "x2"}, {"2", "b", "2.00", "y"}}));
 }
 
+// As a copy beside which its table changes: most rows cannot stand there, some do.
+TEST_P(DestinationConformance, RowsThatCannotStandThereAreAppendedBesideOthersThatAreMerged) {
+    const SchemaPtr schema = Orders();
+    const auto writer = Open(schema);
+    Apply(*writer, BatchBuilder(schema).Full({"1", "a", "1.50", "x"}).Full({"2", "b", "2.00", "y"}).Full({"3", "c", "3.00", "z"}).Build(0, 3));
+    BatchBuilder builder(schema);
+    builder.Full({"1", "A", nullptr, "x2"}).Partial({"2", "B", "2.50", kUnchanged}).Gone({"3"});
+    for (int i = 0; i < 1000; ++i) {
+        builder.Full({std::to_string(5000 + i), "fresh", "7.00", nullptr});
+    }
+    Batch batch = builder.Build(3, 1006);
+    for (size_t i = 3; i < batch.rows.size(); ++i) {
+        batch.rows[i].fresh = true;
+    }
+    const ApplyResult result = Apply(*writer, batch);
+    EXPECT_FALSE(result.merged_instead);
+    EXPECT_EQ(result.rows_written, 1002);
+    EXPECT_EQ(result.rows_deleted, 1);
+    EXPECT_EQ(result.holes, 0);
+    const Rows rows = ReadRows(*schema);
+    ASSERT_EQ(rows.size(), 1002U);
+    EXPECT_EQ(rows[0], (Rows::value_type{"1", "A", std::nullopt, "x2"}));
+    EXPECT_EQ(rows[1], (Rows::value_type{"2", "B", "2.50", "y"}));
+    EXPECT_EQ(rows[2], (Rows::value_type{"5000", "fresh", "7.00", std::nullopt}));
+    EXPECT_TRUE(Apply(*writer, batch).already_applied);
+    EXPECT_EQ(ReadRows(*schema).size(), 1002U);
+}
+
 TEST_P(DestinationConformance, DeletesRemoveRowsAndMayMeetNone) {
     const SchemaPtr schema = Orders();
     const auto writer = Open(schema);

@@ -250,7 +250,7 @@ void DatabaseFile::CloseNow(std::unique_lock<std::mutex>& lock) {
 }
 
 bool DatabaseFile::ClearingIsDue() const {
-    return merged_rows_ > 0 && (merged_rows_ >= policy_.clear_rows || !cleared_at_ || Clock::now() >= *cleared_at_ + policy_.clear_every);
+    return deleted_rows_ > 0 && (deleted_rows_ >= policy_.clear_rows || !cleared_at_ || Clock::now() >= *cleared_at_ + policy_.clear_every);
 }
 
 void DatabaseFile::Close(bool broken) {
@@ -259,7 +259,7 @@ void DatabaseFile::Close(bool broken) {
         // Where a DuckDB does not know the setting, each closing clears.
         (void)control_->Execute(base::Concat("SET GLOBAL max_vacuum_tasks = ", clear ? kClearingTasks : 0));
         if (clear) {
-            merged_rows_ = 0;
+            deleted_rows_ = 0;
             cleared_at_ = Clock::now();
         }
     }

@@ -36,7 +36,7 @@ struct LeasePolicy final {
     std::chrono::milliseconds lock_wait{2000};
     /// Rows that were replaced or deleted stay in the file, with those around them, until a closing clears them away.
     /// That costs more than all else of a closing, in memory too, so that not each does it: one does once so many rows were
-    /// merged, or so much time has passed, since the last that did; none where rows were only appended.
+    /// deleted, or so much time has passed, since the last that did; none where rows were only appended.
     int64_t clear_rows = 200'000;
     std::chrono::milliseconds clear_every{60'000};
 };
@@ -60,8 +60,7 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
         Lease& operator=(const Lease&) = delete;
         [[nodiscard]] Connection& connection() const { return *connection_; }
         [[nodiscard]] bool has_json() const { return has_json_; }
-        /// So many rows may take the place of others.
-        void NoteMerged(int64_t rows) { file_->merged_rows_ += rows; }
+        void NoteDeleted(int64_t rows) { file_->deleted_rows_ += rows; }
 
      private:
         friend class DatabaseFile;
@@ -120,7 +119,7 @@ class DatabaseFile final : public std::enable_shared_from_this<DatabaseFile> {
     Clock::time_point open_until_{};
     Clock::time_point closed_at_{};
     Clock::time_point released_at_{};
-    std::atomic<int64_t> merged_rows_{0};
+    std::atomic<int64_t> deleted_rows_{0};
     std::optional<Clock::time_point> cleared_at_;
 
     /// Only touched in states kOpening and kClosing, by the thread that set the state; read-only in kOpen.

@@ -62,7 +62,11 @@ void DuckDbSession::Rollback() {
 }
 
 absl::StatusOr<int64_t> DuckDbSession::Execute(const std::string& sql) {
-    return lease_->connection().Execute(sql);
+    auto rows = lease_->connection().Execute(sql);
+    if (rows.ok() && sql.starts_with("DELETE")) {
+        lease_->NoteDeleted(*rows);
+    }
+    return rows;
 }
 
 absl::StatusOr<std::vector<sql::SqlSession::Row>> DuckDbSession::Query(const std::string& sql) {
@@ -71,9 +75,6 @@ absl::StatusOr<std::vector<sql::SqlSession::Row>> DuckDbSession::Query(const std
 
 absl::StatusOr<int64_t> DuckDbSession::Load(const sql::LoadTable& table, const sdk::Batch& batch) {
     auto rows = LoadRows(lease_->connection(), table, batch);
-    if (table.temporary()) {
-        lease_->NoteMerged(static_cast<int64_t>(batch.rows.size()));
-    }
     if (base::ReasonOf(rows.status()) != "VALUE_REJECTED" || !base::RemedyOf(rows.status()).empty()) {
         return rows;
     }

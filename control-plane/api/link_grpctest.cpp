@@ -1,8 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "base/status.h"
 #include "control-plane/api/errors.h"
 #include "control-plane/api/grpc_fixture.h"
@@ -97,19 +95,20 @@ TEST_F(LinkTest, DeploysPushesAndDerivesStatusFromFacts) {
               v1::TableStatus::STATE_UNKNOWN);
 }
 
-TEST_F(LinkTest, AVerbOfATableWaitsForAWorkerThatHasNotToldItsTablesYet) {
+TEST_F(LinkTest, AVerbOfATableIsToBeTriedAgainUntilAWorkerHasToldItsTables) {
     const auto worker = Worker();
     worker->AwaitSnapshot(0);
     MakeDraft();
     ASSERT_TRUE(client_.Deploy("p").ok());
-    std::jthread late([&] {
-        absl::SleepFor(absl::Milliseconds(300));
-        worker->SendFacts(LiveFacts("p", "w1"));
-    });
     v1::PausePipelineTableRequest pause;
     pause.set_name(PipelineName("p"));
     pause.set_schema("public");
     pause.set_table("orders");
+    const auto early = client_.Call(*client_.pipelines, &v1::PipelineService::Stub::PausePipelineTable, pause);
+    EXPECT_EQ(early.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(base::ReasonOf(early.status()), "TABLES_NOT_TOLD");
+    worker->SendFacts(LiveFacts("p", "w1"));
+    client_.AwaitState("p", State::STATE_LIVE);
     const auto paused = client_.Call(*client_.pipelines, &v1::PipelineService::Stub::PausePipelineTable, pause);
     ASSERT_TRUE(paused.ok()) << paused.status();
     ASSERT_EQ(paused->spec().table_overrides_size(), 1);

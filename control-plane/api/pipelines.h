@@ -78,7 +78,8 @@ class Pipelines final {
     absl::StatusOr<v1::Pipeline> OrderTable(
         const std::string& name, const std::string& schema, const std::string& table, v1::PipelineEvent event,
         const std::function<absl::Status(const v1::TableStatus&, v1::TableOverride&)>& order);
-    void AwaitTables(v1::Pipeline& pipeline, const std::string& plane) const;
+    /// False for a worker that has just begun: it has its tables some heartbeats later.
+    [[nodiscard]] bool HasToldItsTables(const v1::Pipeline& pipeline, const std::string& plane) const;
     void FillStatus(v1::Pipeline& pipeline, const std::string& plane) const;
 
     store::Store& store_;

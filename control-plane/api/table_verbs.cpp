@@ -5,8 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "control-plane/api/pipelines.h"
 #include "control-plane/api/resource_access.h"
 #include "control-plane/store/uuid.h"
@@ -16,8 +14,6 @@ namespace {
 
 constexpr int kDefaultEvents = 100;
 constexpr int kMostEvents = 1000;
-constexpr absl::Duration kTablesTold = absl::Seconds(10);
-constexpr absl::Duration kTablesLook = absl::Milliseconds(50);
 
 v1::TableOverride& OverrideOf(v1::PipelineSpec& spec, const std::string& schema, const std::string& table) {
     for (v1::TableOverride& existing : *spec.mutable_table_overrides()) {
@@ -68,18 +64,11 @@ v1::PipelineEvent MakeEvent(v1::PipelineEvent::Type type, const std::string& mes
     return event;
 }
 
-// A worker that has just begun has its tables some heartbeats later; "no such table" would be wrong until then.
-void Pipelines::AwaitTables(v1::Pipeline& pipeline, const std::string& plane) const {
-    const absl::Time given_up = absl::Now() + kTablesTold;
-    const auto told = [&] {
-        const auto workers = hub_.Reports(plane, pipeline.metadata().name());
-        return !pipeline.status().tables().empty() ||
-               std::none_of(workers.begin(), workers.end(), [](const domain::WorkerReport& worker) { return worker.connected; });
-    };
-    while (!told() && absl::Now() < given_up) {
-        absl::SleepFor(kTablesLook);
-        FillStatus(pipeline, plane);
-    }
+bool Pipelines::HasToldItsTables(const v1::Pipeline& pipeline, const std::string& plane) const {
+    const auto workers = hub_.Reports(plane, pipeline.metadata().name());
+    const bool connected = std::any_of(workers.begin(), workers.end(), [](const domain::WorkerReport& worker) { return worker.connected; });
+    const v1::PipelineStatus& status = pipeline.status();
+    return !connected || (!status.tables().empty() && status.tables_size() >= status.publisher().tables_total());
 }
 
 absl::StatusOr<v1::Pipeline> Pipelines::OrderTable(
@@ -87,8 +76,14 @@ absl::StatusOr<v1::Pipeline> Pipelines::OrderTable(
     const std::function<absl::Status(const v1::TableStatus&, v1::TableOverride&)>& order) {
     ASSIGN_OR_RETURN(Resolved before, LoadRunning(name));
     FillStatus(before.pipeline, before.plane.metadata().name());
-    AwaitTables(before.pipeline, before.plane.metadata().name());
-    ASSIGN_OR_RETURN(const v1::TableStatus status, FindTable(before.pipeline, schema, table));
+    const absl::StatusOr<v1::TableStatus> found = FindTable(before.pipeline, schema, table);
+    if (!found.ok() && !HasToldItsTables(before.pipeline, before.plane.metadata().name())) {
+        return base::MakeError(absl::StatusCode::kUnavailable, "TABLES_NOT_TOLD",
+                               absl::StrCat("No worker has told of all tables of ", name, " yet; ", schema, ".", table, " is not among those that are known."),
+                               "Try again in some seconds; `millrace status` shows what the workers do.");
+    }
+    RETURN_IF_ERROR(found.status());
+    const v1::TableStatus& status = *found;
     event.set_schema(schema);
     event.set_table(table);
     v1::Pipeline pipeline;

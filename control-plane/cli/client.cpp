@@ -2,6 +2,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/file.h"
 #include "base/status.h"
 #include "control-plane/api/errors.h"
@@ -12,6 +15,8 @@ namespace {
 
 // A check may have to wait for a connection's time-out on the data plane.
 constexpr std::chrono::seconds kDeadline{60};
+constexpr std::chrono::seconds kTablesTold{10};
+constexpr std::chrono::milliseconds kTablesLook{200};
 constexpr int kMaxMessageSize = 64 * 1024 * 1024;
 
 std::string Trailer(const grpc::ClientContext& context, const std::string& key) {
@@ -54,11 +59,21 @@ struct Client::Impl final {
                                   grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                                Response*),
                                   const Request& request) const {
-        grpc::ClientContext context;
-        Prepare(context);
-        Response response;
-        RETURN_IF_ERROR(ToStatus((stub.*method)(&context, request, &response), context));
-        return response;
+        const auto given_up = std::chrono::steady_clock::now() + kTablesTold;
+        for (;;) {
+            grpc::ClientContext context;
+            Prepare(context);
+            Response response;
+            const absl::Status status = ToStatus((stub.*method)(&context, request, &response), context);
+            if (status.ok()) {
+                return response;
+            }
+            // A worker that has just begun has its tables some heartbeats later.
+            if (base::ReasonOf(status) != "TABLES_NOT_TOLD" || std::chrono::steady_clock::now() >= given_up) {
+                return status;
+            }
+            std::this_thread::sleep_for(kTablesLook);
+        }
     }
 };
 

@@ -290,10 +290,11 @@ absl::StatusOr<bool> TableActor::FoldRecord(const bus::Record& record) {
     }
     if (begun) {
         // No checkpoint stands between the changes of one record, and what is folded of them cannot be taken back.
-        broken_at_ = record.offset;
-        half_folded_ = !first;
         if (first) {
             folder_.Reset(folder_.generation());
+        } else {
+            half_folded_ = true;
+            broken_at_ = record.offset;
         }
     }
     return status;

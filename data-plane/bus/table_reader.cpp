@@ -22,6 +22,8 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
+/// Bytes of records that are let go together, with the last of them.
+constexpr size_t kMostKeptTogether = size_t{1} << 20U;
 constexpr milliseconds kAppliedInterval{100};
 constexpr milliseconds kLastCommitPatience{2000};
 
@@ -237,6 +239,7 @@ std::vector<TopicEvent> TableReader::Impl::Sort(FetchedMessages messages, uint64
     events.reserve(messages.size());
     const std::lock_guard lock(mutex);
     std::shared_ptr<FetchedRecords> owner;
+    size_t kept = 0;
     const rd_kafka_topic_t* run = nullptr;
     std::string name;
     TablePositions::Topic* topic = nullptr;
@@ -284,9 +287,11 @@ std::vector<TopicEvent> TableReader::Impl::Sort(FetchedMessages messages, uint64
             event.record.key = View(message->key, message->key_len);
             event.record.value = View(message->payload, message->len);
             TakeHeaders(message.get(), event.record);
-            if (owner == nullptr) {
+            if (owner == nullptr || kept >= kMostKeptTogether) {
                 owner = std::make_shared<FetchedRecords>(client);
+                kept = 0;
             }
+            kept += message->key_len + message->len;
             event.record.owner = owner;
             owner->Keep(std::move(message));
         }

@@ -122,6 +122,27 @@ TEST_F(TableOrdersTest, AResyncPassesOverWhatAHeldTableIsHeldAt) {
     EXPECT_EQ(total_bytes_, 0);
 }
 
+TEST_F(TableOrdersTest, TwoRecordsThatAreBrokenInTheirMiddleDoNotMakeASeekGoRound) {
+    Start();
+    actor_->Order({});
+    const auto broken = [&] {
+        ProducePack({make_.Insert({"1", "new", kNull, kNull}), make_.Insert({"2", "new", kNull, kNull})});
+        bus_.log.back().value.pop_back();
+    };
+    broken();
+    Run();
+    ASSERT_EQ(Facts().state, TableState::kHeld);
+    Truncate();
+    ProduceInserts(10, 12);
+    broken();
+    actor_->Order({.resync_counter = 1});
+    actor_->Kick();
+    Run();
+    EXPECT_EQ(Facts().state, TableState::kHeld) << "at the second one";
+    EXPECT_EQ(Facts().held_first_offset, 4);
+    EXPECT_EQ(Table().rows.size(), 2U) << "what stands between is applied";
+}
+
 TEST_F(TableOrdersTest, AWorkerThatComesLaterFindsTheCopyBehindThePoison) {
     ProduceInserts(0, 3);
     Truncate();

@@ -31,6 +31,8 @@ constexpr int kFencedLimit = 5;
 constexpr size_t kFoldAheadRows = 100;
 constexpr milliseconds kFoldAheadPause{2};
 
+constexpr seconds kShortTopicPatience{10};
+
 constexpr char kResyncRemedy[] = "resync the table: records that were not applied have left Kafka";
 constexpr char kFencedRemedy[] =
     "find the other worker that writes this table outside the pipeline's consumer group";
@@ -195,6 +197,11 @@ std::optional<TimePoint> TableActor::Drain(TimePoint now) {
         if (proving_ && inbox_.end_reached() >= checkpoint_offset_) {
             // What stood before the checkpoint's offset is not there.
             return OnError(MadeAnew(), Stage::kRead, now);
+        }
+        if (proving_ && inbox_.end_reached() == checkpoint_offset_ - 1) {
+            // Nor is it where the topic ends right before it, unless a broker that has just begun does not show all yet.
+            short_since_ = short_since_.value_or(now);
+            return now >= *short_since_ + kShortTopicPatience ? OnError(MadeAnew(), Stage::kRead, now) : *short_since_ + kShortTopicPatience;
         }
         if (!seeking_ && !proving_ && failed_stage_ && inbox_.at_end()) {
             Recovered();

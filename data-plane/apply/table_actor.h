@@ -224,6 +224,8 @@ class TableActor final : public WorkerPool::Job {
     sdk::Position checkpoint_position_;
     uint32_t checkpoint_generation_ = 0;
     std::atomic<bool> proving_{false};
+    /// Since when the topic has been seen to end before that record.
+    std::optional<TimePoint> short_since_;
     /// That record has left Kafka.
     bool unprovable_ = false;
     bool ordered_ = false;

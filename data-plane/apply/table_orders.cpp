@@ -146,6 +146,7 @@ void TableActor::Subscribe() {
     } else if (offset > 0 && !std::exchange(unprovable_, false)) {
         // A topic that was made anew may have grown past our offset: the record before it tells.
         proving_ = true;
+        short_since_.reset();
         --offset;
     }
     port_.Subscribe(*this, offset, inbox_.session());

@@ -122,6 +122,23 @@ TEST_F(TableOrdersTest, AResyncPassesOverWhatAHeldTableIsHeldAt) {
     EXPECT_EQ(total_bytes_, 0);
 }
 
+TEST_F(TableOrdersTest, ATopicMadeAnewThatEndsRightBeforeTheCheckpointIsNoticed) {
+    ProduceInserts(0, 5);
+    ASSERT_TRUE(store_.Transact(kTopic, [this](MemoryTable& table) {
+        MoveCheckpoint(table, 5);
+        return absl::OkStatus();
+    }).ok());
+    bus_.log.resize(4);
+    Start();
+    Run();
+    bus_.DeliverEnd(*actor_, 4);
+    RunFor(std::chrono::seconds(9));
+    EXPECT_EQ(Facts().state, TableState::kLive) << "a broker that has just begun may show it later";
+    RunFor(std::chrono::seconds(2));
+    EXPECT_EQ(Facts().state, TableState::kHeld);
+    EXPECT_EQ(Facts().reason, "OFFSET_GONE");
+}
+
 TEST_F(TableOrdersTest, TwoRecordsThatAreBrokenInTheirMiddleDoNotMakeASeekGoRound) {
     Start();
     actor_->Order({});

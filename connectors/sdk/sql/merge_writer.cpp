@@ -41,8 +41,9 @@ int64_t FreshRows(const sdk::Batch& batch) {
 // Rows that a copy appends may stand there after all: somebody has written them.
 bool StandsThere(const sdk::Batch& batch, const absl::Status& status) {
     const std::string reason = base::ReasonOf(status);
-    const bool appends = (batch.append && !batch.schema->append_only) || FreshRows(batch) > 0;
-    return appends && (reason == "KEY_CONFLICT" || reason == "CONSTRAINT");
+    // The rows are looked at after a conflict only, not after each batch that went well.
+    return (reason == "KEY_CONFLICT" || reason == "CONSTRAINT") &&
+           ((batch.append && !batch.schema->append_only) || FreshRows(batch) > 0);
 }
 
 // Somebody may have altered the table since this writer looked at it; and a refused value of a script of
